@@ -1,0 +1,1 @@
+"""One verb, one file: the only place that sees the whole RunConfig."""

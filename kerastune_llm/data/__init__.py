@@ -1,0 +1,1 @@
+"""Text rows to tokenised columns to `tf.data` batches."""

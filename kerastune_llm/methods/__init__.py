@@ -1,0 +1,1 @@
+"""Methods: which weights train, and what is added to them. One contract for all."""

@@ -1,0 +1,1 @@
+"""Metrics: `(predictions, references) -> dict[str, float]`, offline. No TensorFlow here."""

@@ -1,0 +1,1 @@
+"""Hugging Face models in TensorFlow: loading, names, layout, surgery, generation."""

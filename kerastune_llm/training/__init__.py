@@ -1,0 +1,1 @@
+"""What happens between `compile` and the end of `fit`."""
