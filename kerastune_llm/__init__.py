@@ -1,0 +1,43 @@
+"""Fine-tune Hugging Face T5 and BERT models in TensorFlow with Keras `fit`.
+
+The names below are imported when they are first used, so that importing the package
+loads no TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "train": "kerastune_llm.commands.train",
+    "evaluate": "kerastune_llm.commands.evaluate",
+    "predict": "kerastune_llm.commands.predict",
+    "RunConfig": "kerastune_llm.config",
+    "TASKS": "kerastune_llm.registry",
+    "METHODS": "kerastune_llm.registry",
+    "METRICS": "kerastune_llm.registry",
+    "OPTIMIZERS": "kerastune_llm.registry",
+    "Task": "kerastune_llm.tasks.task",
+    "get_task": "kerastune_llm.tasks.task",
+    "load_metric": "kerastune_llm.metrics.module",
+    "load_rows": "kerastune_llm.data.sources",
+    "tokenise": "kerastune_llm.data.features",
+    "build_dataset": "kerastune_llm.data.pipeline",
+    "load_model": "kerastune_llm.models.loading",
+    "load_tokenizer": "kerastune_llm.models.loading",
+    "save_model": "kerastune_llm.models.checkpoint",
+    "apply_method": "kerastune_llm.methods.apply",
+    "build_optimizer": "kerastune_llm.training.optimizers",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,278 @@
+"""The command line: argv -> RunConfig -> one function call per verb.
+
+Nothing here imports TensorFlow: `--help` and a wrong flag answer at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from kerastune_llm import __version__
+from kerastune_llm.config import (
+    RunConfig,
+    flag,
+    flags,
+    group_of,
+    merge,
+    read_config_file,
+    unknown_flag,
+)
+from kerastune_llm.errors import UserError, unknown_name
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+EPILOGS = {
+    "list": "example: kerastune list tasks",
+    "train": "example: kerastune train squad --model google/flan-t5-small "
+    "--method head --optim.epochs 3",
+    "evaluate": "example: kerastune evaluate runs/squad",
+    "predict": "example: kerastune predict runs/squad --input questions.jsonl "
+    "--output answers.jsonl",
+    "doctor": "example: kerastune doctor cola --model minilm",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 2 wrong input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except UserError as error:
+        print(f"kerastune: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("kerastune: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    parser, verbs = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if options.verb is None:
+        parser.print_help()
+        return 0
+    known = tuple(verbs[options.verb]._option_string_actions)
+    strangers = _unknown_arguments(unknown, known)
+    if options.verb in ("train", "doctor"):
+        return _run_with_config(options, strangers)
+    if strangers:
+        raise strangers[0]
+    return _run_plain(options)
+
+
+def _run_with_config(options: argparse.Namespace, problems: list[UserError]) -> int:
+    values = _nested(vars(options))
+    if options.config is not None:
+        values = merge(read_config_file(options.config), values)
+    if options.verb == "doctor":
+        from kerastune_llm.commands.doctor import doctor
+
+        config = RunConfig.parse(values, tuple(problems)) if values else None
+        if problems and config is None:
+            raise problems[0]
+        return doctor(config)
+    from kerastune_llm.methods.method import make_method
+
+    try:
+        config = RunConfig.parse(values, tuple(problems))
+    except UserError as error:
+        raise _with_method_problem(error, values) from None
+    make_method(config.method.name, config.method.options)
+    from kerastune_llm.commands.train import train
+
+    return EXIT_INTERRUPTED if train(config).interrupted else 0
+
+
+def _run_plain(options: argparse.Namespace) -> int:
+    if options.verb == "list":
+        from kerastune_llm.commands.list import list_names
+
+        list_names(options.kind)
+    elif options.verb == "evaluate":
+        from kerastune_llm.commands.evaluate import evaluate
+
+        evaluate(options.run, changes=_nested(vars(options)), output=options.output)
+    elif options.verb == "predict":
+        from kerastune_llm.commands.predict import predict
+
+        predict(options.run, options.input, options.output)
+    return 0
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="kerastune",
+        description="Fine-tune Hugging Face T5 and BERT models in TensorFlow.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
+    verbs = {}
+
+    def verb(name: str, summary: str) -> argparse.ArgumentParser:
+        verbs[name] = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=EPILOGS[name],
+            allow_abbrev=False,
+        )
+        return verbs[name]
+
+    train = verb("train", "fine-tune a model on a task")
+    _add_config_flags(train)
+    evaluate = verb("evaluate", "score a run on its validation rows")
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    evaluate.add_argument("--output", type=Path, help="folder for metrics, predictions")
+    _add_fields(evaluate, "data", only=("source", "validation"))
+    _add_fields(evaluate, "data", only=("max_validation_samples",))
+    _add_fields(evaluate, "evaluation", only=("batch_size", "num_beams"))
+    predict = verb("predict", "answer the rows of a file")
+    predict.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    predict.add_argument("--input", type=Path, required=True, help="rows to answer")
+    predict.add_argument("--output", type=Path, required=True, help="jsonl to write")
+    listing = verb("list", "name the tasks, methods, metrics and optimizers")
+    listing.add_argument("kind", nargs="?", metavar="KIND", help="default: all kinds")
+    doctor = verb("doctor", "check this installation, and a configuration")
+    _add_config_flags(doctor)
+    return parser, verbs
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with its errors raised as ours, so that all end in exit code 2."""
+
+    def error(self, message: str) -> None:
+        raise UserError(f"{message[0].upper()}{message[1:]}.", mend=f"{self.prog} -h")
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        if action.choices is not None and value not in action.choices:
+            kind = "verb" if action.dest == "verb" else action.dest
+            raise unknown_name(kind, value, action.choices)
+
+
+def _add_config_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "task",
+        nargs="?",
+        metavar="TASK",
+        default=argparse.SUPPRESS,
+        help="task; `kerastune list tasks` names them",
+    )
+    parser.add_argument(
+        "--config", type=Path, help="JSON or YAML file; a run's config.json is one"
+    )
+    for name, info in RunConfig.model_fields.items():
+        if group_of(info.annotation) is None:
+            _add_field(parser, (name,), info)
+    _add_fields(parser, "task", without=("name",))
+    methods = _add_fields(parser, "method", only=("name",))
+    for name, text in _method_options().items():
+        methods.add_argument(
+            flag(("method", name)),
+            dest=f"method.{name}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+        )
+    for group in ("data", "optim", "runtime", "evaluation"):
+        _add_fields(parser, group)
+
+
+def _method_options() -> dict[str, str]:
+    from kerastune_llm.methods.method import method_fields
+    from kerastune_llm.registry import METHODS
+
+    texts: dict[str, str] = {}
+    for method in METHODS.names():
+        for field in method_fields(method):
+            text = f"{method}: {field.help} (default: {field.default})"
+            texts[field.name] = "; ".join(filter(None, (texts.get(field.name), text)))
+    return texts
+
+
+def _add_fields(
+    parser: argparse.ArgumentParser,
+    group_name: str,
+    only: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+) -> Any:
+    group_type = group_of(RunConfig.model_fields[group_name].annotation)
+    group = parser.add_argument_group(group_name)
+    for name, info in group_type.model_fields.items():
+        if name not in without and (not only or name in only):
+            _add_field(group, (group_name, name), info)
+    return group
+
+
+def _add_field(parser: Any, path: tuple[str, ...], info: FieldInfo) -> None:
+    text = (info.description or "").replace("%", "%%")
+    if info.default not in (None, False) and not info.is_required():
+        text += f" (default: {info.default})"
+    options: dict[str, Any] = {
+        "dest": ".".join(path),
+        "default": argparse.SUPPRESS,
+        "help": text,
+    }
+    if info.annotation is bool:
+        options["action"] = argparse.BooleanOptionalAction
+    else:
+        options["metavar"] = _metavar(info)
+    parser.add_argument(flag(path), **options)
+
+
+def _metavar(info: FieldInfo) -> str:
+    if get_origin(info.annotation) is Literal:
+        return "|".join(get_args(info.annotation))
+    return "VALUE"
+
+
+def _nested(options: dict[str, Any]) -> dict[str, Any]:
+    """Nested values out of flags' dotted names: the RunConfig part of argv."""
+    paths = {".".join(path): path for path in flags().values()}
+    values: dict[str, Any] = {}
+    for dest, value in options.items():
+        path = paths.get(dest) or tuple(dest.split("."))
+        if dest == "task":
+            path = ("task", "name")
+        elif dest not in paths and path[0] != "method":
+            continue
+        place = values
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = value
+    return values
+
+
+def _unknown_arguments(unknown: list[str], known: tuple[str, ...]) -> list[UserError]:
+    """The errors for what argparse left over: flags, and words without a flag."""
+    problems, values_may_follow = [], False
+    for argument in unknown:
+        if argument.startswith("-"):
+            problems.append(unknown_flag(argument.partition("=")[0], known))
+            values_may_follow = True
+        elif not values_may_follow:
+            problems.append(UserError("One argument too many.", received=argument))
+    return problems
+
+
+def _with_method_problem(error: UserError, values: dict[str, Any]) -> UserError:
+    """`error` with the method's own problem added, so both are reported at once."""
+    from kerastune_llm.errors import UserErrors
+    from kerastune_llm.methods.method import make_method
+
+    options = dict(values.get("method", {}))
+    try:
+        make_method(options.pop("name", "full"), options)
+    except UserError as method_error:
+        problems = getattr(error, "problems", (str(error),))
+        if "--method" not in " ".join(problems):
+            return UserErrors([*problems, method_error])
+    return error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

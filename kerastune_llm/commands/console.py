@@ -1,0 +1,57 @@
+"""The console and the log file of a run."""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+
+PACKAGE_LOGGER = logging.getLogger("kerastune_llm")
+
+
+@contextlib.contextmanager
+def logging_to(log_file: Path | None) -> Iterator[None]:
+    """Show the package's log messages on the console and append them to `log_file`."""
+    handlers: list[logging.Handler] = [
+        RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    ]
+    if log_file is not None:
+        to_file = logging.FileHandler(log_file, encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(to_file)
+    level = PACKAGE_LOGGER.level
+    PACKAGE_LOGGER.setLevel(logging.INFO)
+    for handler in handlers:
+        PACKAGE_LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        PACKAGE_LOGGER.setLevel(level)
+        for handler in handlers:
+            PACKAGE_LOGGER.removeHandler(handler)
+            handler.close()
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Print a table; numbers are right-aligned."""
+    rows = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,160 @@
+"""The run directory: the only file that knows the file names in it.
+
+Every write is atomic: a file or folder is complete under a temporary name before it
+takes its own, so a kill or a full disk leaves what was there.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kerastune_llm.errors import UserError
+
+
+class RunDir:
+    """A run's files.
+
+    ```
+    config.json  environment.json  metrics.jsonl  log.txt  tensorboard/  checkpoints/
+    model/ or adapter/  predictions/validation.jsonl  metrics.json  README.md  plots/
+    ```
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.environment = self.path / "environment.json"
+        self.history = self.path / "metrics.jsonl"
+        self.log = self.path / "log.txt"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.adapter = self.path / "adapter"
+        self.metrics = self.path / "metrics.json"
+        self.card = self.path / "README.md"
+        self.plots = self.path / "plots"
+
+    def predictions(self, split: str) -> Path:
+        """File with the split's rows, one JSON object to a line."""
+        return self.path / "predictions" / f"{split}.jsonl"
+
+    @classmethod
+    def create(cls, path: Path) -> "RunDir":
+        """A new run directory at `path`.
+
+        Raises:
+            UserError: It holds a run already, or cannot be written.
+        """
+        run = cls(path)
+        if run.config.exists():
+            state = "a finished" if run.metrics.exists() else "an unfinished"
+            raise UserError(
+                f"The output folder already holds {state} run.",
+                received=str(path),
+                mend="another --output DIR, or remove the folder",
+            )
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            probe = run.path / f".{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"The output folder cannot be written: {error.strerror}.",
+                received=str(path),
+                mend="another --output DIR",
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDir":
+        """The run directory at `path`.
+
+        Raises:
+            UserError: There is no run with a saved model.
+        """
+        run = cls(path)
+        if not run.config.exists():
+            raise UserError(
+                "There is no run in this folder (no config.json).",
+                received=str(path),
+                mend="`kerastune train TASK --output DIR` makes one",
+            )
+        if not (run.model.is_dir() or run.adapter.is_dir()):
+            raise UserError(
+                "This run has no saved model: it ended before its first evaluation.",
+                received=str(path),
+                mend="train again to another --output DIR",
+            )
+        return run
+
+    def append_history(self, record: Mapping[str, Any]) -> None:
+        """Add one line to `metrics.jsonl`."""
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def new_run_path(*parts: str) -> Path:
+    """`runs/` and a name out of `parts` and the time, not yet existing."""
+    name = "-".join(part.strip("/").replace("/", "-") for part in parts)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{name}-{stamp}"
+    return path if not path.exists() else path.with_name(f"{path.name}-{os.getpid()}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary_sibling(path) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def write_json(path: Path, values: object) -> None:
+    """Write indented JSON atomically."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object to a line, atomically."""
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_text(path, "".join(lines))
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill, which takes the place of `path` when all went well.
+
+    The earlier folder stays whole until the new one is complete.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary_sibling(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            with _temporary_sibling(path) as old:
+                path.rename(old)
+                temporary.rename(path)
+        else:
+            temporary.rename(path)
+
+
+@contextlib.contextmanager
+def _temporary_sibling(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
