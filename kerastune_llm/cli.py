@@ -4,8 +4,9 @@ Nothing here imports TensorFlow: `--help` and a wrong flag answer at once.
 """
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +16,7 @@ from kerastune_llm import __version__
 from kerastune_llm.config import (
     RunConfig,
     flag,
+    flag_of,
     flags,
     group_of,
     merge,
@@ -25,16 +27,6 @@ from kerastune_llm.errors import UserError, unknown_name
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-
-EPILOGS = {
-    "list": "example: kerastune list tasks",
-    "train": "example: kerastune train squad --model google/flan-t5-small "
-    "--method head --optim.epochs 3",
-    "evaluate": "example: kerastune evaluate runs/squad",
-    "predict": "example: kerastune predict runs/squad --input questions.jsonl "
-    "--output answers.jsonl",
-    "doctor": "example: kerastune doctor cola --model minilm",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    parser, verbs = _parser()
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    parser, known = _parser(chosen)
     options, unknown = parser.parse_known_args(arguments)
     if options.verb is None:
         parser.print_help()
         return 0
-    known = tuple(verbs[options.verb]._option_string_actions)
     strangers = _unknown_arguments(unknown, known)
     if options.verb in ("train", "doctor"):
         return _run_with_config(options, strangers)
@@ -104,42 +96,28 @@ def _run_plain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parser(chosen: str | None) -> tuple[argparse.ArgumentParser, tuple[str, ...]]:
+    """The parser with the flags of the chosen verb, and those flags."""
     parser = _Parser(
         prog="kerastune",
         description="Fine-tune Hugging Face T5 and BERT models in TensorFlow.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
-    verbs = {}
-
-    def verb(name: str, summary: str) -> argparse.ArgumentParser:
-        verbs[name] = subparsers.add_parser(
+    known: tuple[str, ...] = ()
+    for name, (summary, usage, example, add_flags) in VERBS.items():
+        verb = subparsers.add_parser(
             name,
             help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            epilog=EPILOGS[name],
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            usage=f"kerastune {name} {usage}",
+            epilog=f"example: {example}",
             allow_abbrev=False,
         )
-        return verbs[name]
-
-    train = verb("train", "fine-tune a model on a task")
-    _add_config_flags(train)
-    evaluate = verb("evaluate", "score a run on its validation rows")
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="run directory")
-    evaluate.add_argument("--output", type=Path, help="folder for metrics, predictions")
-    _add_fields(evaluate, "data", only=("source", "validation"))
-    _add_fields(evaluate, "data", only=("max_validation_samples",))
-    _add_fields(evaluate, "evaluation", only=("batch_size", "num_beams"))
-    predict = verb("predict", "answer the rows of a file")
-    predict.add_argument("run", type=Path, metavar="RUN", help="run directory")
-    predict.add_argument("--input", type=Path, required=True, help="rows to answer")
-    predict.add_argument("--output", type=Path, required=True, help="jsonl to write")
-    listing = verb("list", "name the tasks, methods, metrics and optimizers")
-    listing.add_argument("kind", nargs="?", metavar="KIND", help="default: all kinds")
-    doctor = verb("doctor", "check this installation, and a configuration")
-    _add_config_flags(doctor)
-    return parser, verbs
+        if name == chosen:
+            add_flags(verb)
+            known = tuple(verb._option_string_actions)
+    return parser, known
 
 
 class _Parser(argparse.ArgumentParser):
@@ -182,6 +160,23 @@ def _add_config_flags(parser: argparse.ArgumentParser) -> None:
         _add_fields(parser, group)
 
 
+def _add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--output", type=Path, help="folder for metrics, predictions")
+    _add_fields(parser, "data", only=("source", "validation", "max_validation_samples"))
+    _add_fields(parser, "evaluation", only=("batch_size", "num_beams"))
+
+
+def _add_predict_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--input", type=Path, required=True, help="rows to answer")
+    parser.add_argument("--output", type=Path, required=True, help="jsonl to write")
+
+
+def _add_list_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", metavar="KIND", help="default: all kinds")
+
+
 def _method_options() -> dict[str, str]:
     from kerastune_llm.methods.method import method_fields
     from kerastune_llm.registry import METHODS
@@ -189,7 +184,9 @@ def _method_options() -> dict[str, str]:
     texts: dict[str, str] = {}
     for method in METHODS.names():
         for field in method_fields(method):
-            text = f"{method}: {field.help} (default: {field.default})"
+            required = field.default is dataclasses.MISSING
+            default = "required" if required else f"default: {field.default}"
+            text = f"{method}: {field.help} ({default})"
             texts[field.name] = "; ".join(filter(None, (texts.get(field.name), text)))
     return texts
 
@@ -221,7 +218,8 @@ def _add_field(parser: Any, path: tuple[str, ...], info: FieldInfo) -> None:
         options["action"] = argparse.BooleanOptionalAction
     else:
         options["metavar"] = _metavar(info)
-    parser.add_argument(flag(path), **options)
+    name = flag_of(*path) if len(path) > 1 else flag(path)
+    parser.add_argument(name, **options)
 
 
 def _metavar(info: FieldInfo) -> str:
@@ -272,6 +270,41 @@ def _with_method_problem(error: UserError, values: dict[str, Any]) -> UserError:
         if "--method" not in " ".join(problems):
             return UserErrors([*problems, method_error])
     return error
+
+
+VERBS: dict[str, tuple[str, str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "train": (
+        "fine-tune a model on a task",
+        "TASK [flags]",
+        "kerastune train squad --model google/flan-t5-small --method head "
+        "--optim.epochs 3",
+        _add_config_flags,
+    ),
+    "evaluate": (
+        "score a run on its validation rows",
+        "RUN [flags]",
+        "kerastune evaluate runs/squad --evaluation.num-beams 4",
+        _add_evaluate_flags,
+    ),
+    "predict": (
+        "answer the rows of a file",
+        "RUN --input FILE --output FILE",
+        "kerastune predict runs/squad --input questions.jsonl --output answers.jsonl",
+        _add_predict_flags,
+    ),
+    "list": (
+        "name the tasks, methods, metrics and optimizers",
+        "[KIND]",
+        "kerastune list tasks",
+        _add_list_flags,
+    ),
+    "doctor": (
+        "check this installation, and a configuration",
+        "[TASK] [flags]",
+        "kerastune doctor cola --model minilm",
+        _add_config_flags,
+    ),
+}
 
 
 if __name__ == "__main__":

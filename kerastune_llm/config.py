@@ -297,14 +297,22 @@ def flag(path: tuple[str | int, ...]) -> str:
     return "--" + ".".join(str(part) for part in path).replace("_", "-")
 
 
+def flag_of(group: str, field: str) -> str:
+    """The flag of a group's field; a method's name is `--method`.
+
+    >>> flag_of("method", "name"), flag_of("optim", "name")
+    ('--method', '--optim.name')
+    """
+    return flag((group,) if (group, field) == ("method", "name") else (group, field))
+
+
 def flags() -> dict[str, tuple[str, ...]]:
     """Every flag of RunConfig with its path."""
     found = {}
     for name, info in RunConfig.model_fields.items():
         group = group_of(info.annotation)
         for field in group.model_fields if group else ():
-            path = (name,) if field == "name" else (name, field)
-            found[flag(path)] = (name, field)
+            found[flag_of(name, field)] = (name, field)
         if group is None:
             found[flag((name,))] = (name,)
     return found
@@ -333,17 +341,15 @@ def _as_user_error(detail: Mapping[str, Any]) -> UserError:
 def _shown(path: tuple[str, ...]) -> str:
     if path in (("task",), ("task", "name")):
         return "TASK"
-    if path == ("method", "name"):
-        return "--method"
-    known = flags()
-    while len(path) > 1 and flag(path) not in known:
+    names = {path: name for name, path in flags().items()}
+    while len(path) > 1 and path not in names:
         path = path[:-1]
-    return flag(path)
+    return names.get(path, flag(path))
 
 
 def unknown_flag(name: str, known: tuple[str, ...] = ()) -> UserError:
     """The error for a flag that does not exist, with the nearest ones."""
-    alike = nearest(name, [*flags(), *known])
+    alike = nearest(name, {*flags(), *known} - {"--task.name"})
     return UserError(
         f"Unknown flag {name}.",
         accepted=f"did you mean {' or '.join(alike)}?" if alike else None,

@@ -152,7 +152,9 @@ def _hub() -> Iterator[Finding]:
     offline = "a folder (--model DIR, --data.train FILE), or the bundled starter"
     if constants.HF_HUB_OFFLINE:
         yield Finding(
-            "note", "HF_HUB_OFFLINE is set: the hub's cache only", f"unset it, or use {offline}"
+            "note",
+            "HF_HUB_OFFLINE is set: the hub's cache only",
+            f"unset it, or use {offline}",
         )
         return
     try:

@@ -1,0 +1,108 @@
+"""The first and the last files of a run directory."""
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from kerastune_llm import __version__
+from kerastune_llm.backend import tf
+from kerastune_llm.commands.assemble import Recipe
+from kerastune_llm.commands.console import console
+from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
+from kerastune_llm.training.reports import model_card, plot_history
+from kerastune_llm.training.scoring import Scores
+
+PACKAGES = (
+    "tensorflow",
+    "tf-keras",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "numpy",
+    "safetensors",
+)
+
+
+def begin_run(run: RunDir, recipe: Recipe) -> None:
+    """Write down what is about to be run, and with what."""
+    values = recipe.config.to_values()
+    if recipe.task.has_labels:
+        values["task"]["labels"] = list(recipe.task.labels)
+    write_json(run.config, values)
+    write_json(run.environment, describe_environment())
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, devices and the command, for `environment.json`."""
+    versions = {"kerastune_llm": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "versions": versions,
+        "platform": platform.platform(),
+        "cpu_cores": len(os.sched_getaffinity(0)),
+        "devices": [device.name for device in tf.config.list_physical_devices()],
+    }
+
+
+def finish_run(
+    run: RunDir, recipe: Recipe, scores: Scores | None, facts: dict[str, Any]
+) -> None:
+    """Write predictions, plots, the model card and, last, `metrics.json`.
+
+    Args:
+        run: The run directory, its model saved.
+        recipe: What was run.
+        scores: The saved model's scores; `None` without validation rows.
+        facts: Parameter counts, rows and steps, for the card.
+    """
+    history = _read_history(run)
+    metrics = scores.metrics if scores else {}
+    if scores is not None:
+        write_jsonl(run.predictions("validation"), scores.records)
+    plot_history(history, run.plots)
+    task, config = recipe.task, recipe.config
+    card = {
+        "base_model": config.model,
+        "task": task.name,
+        "reference": f" ({task.reference})" if task.reference else "",
+        "method": config.method.name,
+        "settings": json.dumps(config.to_values(), indent=2),
+        "run": run.path,
+        **facts,
+    }
+    write_text(run.card, model_card(card, metrics))
+    write_json(run.metrics, metrics)
+
+
+def say_what_next(run: RunDir, starter: bool) -> None:
+    """Say where everything is, and the commands that go on from here."""
+    path = run.path
+    console.print(
+        f"wrote {path}: model/, predictions/, metrics.json, plots/, README.md"
+    )
+    console.print(f"  score again:   kerastune evaluate {path}")
+    console.print(
+        f"  answer rows:   kerastune predict {path} --input rows.jsonl "
+        "--output answers.jsonl"
+    )
+    console.print(f"  curves:        tensorboard --logdir {run.tensorboard}")
+    if starter:
+        console.print(
+            "This was the bundled starter. The real thing:\n"
+            "  kerastune train squad --model google/flan-t5-small"
+        )
+
+
+def _read_history(run: RunDir) -> list[dict[str, Any]]:
+    if not run.history.exists():
+        return []
+    lines = run.history.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+
+from kerastune_llm.config import RunConfig, flags, merge, read_config_file
+from kerastune_llm.errors import UserError, UserErrors
+
+
+def test_defaults_and_strings_from_the_command_line():
+    config = RunConfig.parse(
+        {
+            "task": "cola",
+            "optim": {"learning_rate": "3e-4", "batch_size": "32"},
+            "task": {"name": "cola", "metrics": "accuracy, matthews_correlation"},
+        }
+    )
+    assert config.optim.learning_rate == 3e-4
+    assert config.optim.batch_size == 32
+    assert config.task.metrics == ("accuracy", "matthews_correlation")
+    assert config.method.name == "full"
+
+
+def test_every_problem_is_reported_at_once():
+    with pytest.raises(UserErrors) as caught:
+        RunConfig.parse(
+            {
+                "task": "sqad",
+                "method": "haed",
+                "optim": {"name": "adamv", "learning_rate": "-1", "batchsize": 3},
+                "task.metrics": "f2",
+            }
+        )
+    text = str(caught.value)
+    assert "Did you mean squad?" in text
+    assert "Did you mean head?" in text
+    assert "Did you mean adamw or adam" in text
+    assert "--optim.learning-rate should be greater than 0. Received: -1" in text
+    assert "Unknown flag --optim.batchsize" in text
+    assert "--optim.batch-size" in text
+    assert len(caught.value.problems) == 6
+
+
+@pytest.mark.parametrize("columns", ["q", "question=", "=q"])
+def test_columns_must_be_pairs(columns):
+    with pytest.raises(UserError, match="--task.columns .*pairs such as"):
+        RunConfig.parse({"task": {"name": "squad", "columns": columns}})
+
+
+def test_written_values_are_a_valid_config(tmp_path):
+    config = RunConfig.parse(
+        {
+            "task": {"name": "squad", "columns": "question=q"},
+            "method": {"name": "last_n", "blocks": 3},
+            "data": {"train": "a.jsonl"},
+        }
+    )
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_values()))
+    assert RunConfig.parse(read_config_file(path)) == config
+
+
+def test_another_method_drops_the_options_of_the_first():
+    values = {"task": "squad", "method": {"name": "last_n", "blocks": 3}}
+    assert merge(values, {"method": {"name": "head"}})["method"] == {"name": "head"}
+    same = merge(values, {"method": {"blocks": 4}})
+    assert same["method"] == {"name": "last_n", "blocks": 4}
+
+
+def test_config_file_that_is_no_mapping(tmp_path):
+    path = tmp_path / "list.yaml"
+    path.write_text("- 1")
+    with pytest.raises(UserError, match="must hold a mapping"):
+        read_config_file(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_config_file(tmp_path / "absent.json")
+
+
+def test_flags_are_the_dotted_paths():
+    assert flags()["--data.max-train-samples"] == ("data", "max_train_samples")
+    assert flags()["--method"] == ("method",)

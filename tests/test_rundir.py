@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.rundir import RunDir, replacing_folder, write_json, write_jsonl
+
+
+def test_create_refuses_a_run(tmp_path):
+    run = RunDir.create(tmp_path / "run")
+    write_json(run.config, {"task": "squad"})
+    with pytest.raises(UserError, match="already holds an unfinished run"):
+        RunDir.create(run.path)
+    write_json(run.metrics, {})
+    with pytest.raises(UserError, match="already holds a finished run"):
+        RunDir.create(run.path)
+
+
+def test_create_refuses_what_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        RunDir.create(tmp_path / "file" / "run")
+
+
+def test_open_names_what_is_missing(tmp_path):
+    with pytest.raises(UserError, match="no run in this folder"):
+        RunDir.open(tmp_path)
+    write_json(tmp_path / "config.json", {})
+    with pytest.raises(UserError, match="no saved model"):
+        RunDir.open(tmp_path)
+
+
+def test_history_appends_lines(tmp_path):
+    run = RunDir.create(tmp_path)
+    run.append_history({"step": 1})
+    run.append_history({"step": 2})
+    lines = run.history.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+def test_a_failing_write_keeps_the_earlier_file(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [{"a": 1}])
+
+    def rows():
+        yield {"a": 2}
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write_jsonl(path, rows())
+    assert path.read_text() == '{"a": 1}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "model"
+    with replacing_folder(path) as folder:
+        (folder / "one").write_text("1")
+    with pytest.raises(OSError), replacing_folder(path) as folder:
+        (folder / "two").write_text("2")
+        raise OSError("no space left on device")
+    assert [file.name for file in path.iterdir()] == ["one"]
+    with replacing_folder(path) as folder:
+        (folder / "three").write_text("3")
+    assert [file.name for file in path.iterdir()] == ["three"]
+    assert list(tmp_path.iterdir()) == [path]
