@@ -1,0 +1,68 @@
+"""Applying a method to a model: check everything, then change it, then count."""
+
+from typing import TYPE_CHECKING
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.methods.method import Method, make_method
+
+if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+    from kerastune_llm.models.surgery import ParameterTable
+
+
+def apply_method(
+    model: "keras.Model", method: "Method | str", **options: object
+) -> "ParameterTable":
+    """Make a model train the way `method` says; nothing changes unless all checks pass.
+
+    Call it before `compile`, or compile again after it.
+
+    Args:
+        model: A built transformers model.
+        method: A method such as `LastN(blocks=2)`, or the name of a registered one.
+        **options: Hyper-parameters of the method called by name.
+
+    Returns:
+        Total and trainable parameters by part.
+
+    Raises:
+        UserError: Unknown method or option, or one that does not suit this model; the
+            model is as it was.
+
+    Example, in a notebook::
+
+        table = apply_method(model, "last_n", blocks=2)
+        model.compile(optimizer, loss=model.hf_compute_loss)
+    """
+    # Here and not above: the register imports this folder to list the methods, and
+    # that must stay fast.
+    from kerastune_llm.models.layout import layout_of
+    from kerastune_llm.models.surgery import count_parameters, set_trainable
+
+    chosen = _chosen(method, options)
+    _check_built(model)
+    names = chosen.trainable_names(layout_of(model))
+    set_trainable(model, names)
+    return count_parameters(model)
+
+
+def _chosen(method: "Method | str", options: dict[str, object]) -> Method:
+    if isinstance(method, str):
+        return make_method(method, options)
+    if options:
+        raise UserError(
+            "Options belong to a method called by name; this one has its own.",
+            accepted="apply_method(model, 'last_n', blocks=2) or "
+            "apply_method(model, LastN(blocks=2))",
+            received=", ".join(sorted(options)),
+        )
+    return method
+
+
+def _check_built(model: "keras.Model") -> None:
+    if not model.built:
+        raise UserError(
+            "The model has no variables yet.",
+            accepted="a built model",
+            mend="model.build_in_name_scope() before apply_method(model, …)",
+        )

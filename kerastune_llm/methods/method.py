@@ -1,0 +1,156 @@
+"""What a method is, and how one is made from the strings of a configuration.
+
+A method is a frozen dataclass whose fields are its hyper-parameters. It registers
+itself with `@METHODS.register("name")`, checks its own fields in `__post_init__`, and
+documents each under `Args:` in its docstring, which is where `--help` finds the text.
+
+There are two kinds. A *freezing* method only chooses among the parameters the model
+has: it answers `trainable_names`. A *delta* method also adds small layers; it answers
+`trainable_names` for the model's own parameters, and in addition which modules it
+wants, how it wraps one and how it merges back. What both share is done once for all,
+in `apply_method`.
+
+Modules that define methods import no TensorFlow: listing and checking them is fast.
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from kerastune_llm.errors import UserError, UserErrors, nearest
+from kerastune_llm.registry import METHODS
+
+if TYPE_CHECKING:
+    from kerastune_llm.models.layout import Layout
+
+
+class Method(Protocol):
+    """The contract of every registered method."""
+
+    def trainable_names(self, layout: "Layout") -> frozenset[str]:
+        """Names of the model's own parameters that train; changes nothing.
+
+        Args:
+            layout: Where everything is in the model.
+
+        Raises:
+            UserError: The hyper-parameters do not suit this model.
+        """
+        ...
+
+
+class MethodField(NamedTuple):
+    """A hyper-parameter; `default` is `dataclasses.MISSING` where it must be given."""
+
+    name: str
+    type: object
+    default: object
+    help: str
+
+
+def method_fields(name: str) -> tuple[MethodField, ...]:
+    """The hyper-parameters of a registered method, in order.
+
+    >>> [(field.name, field.default) for field in method_fields("last_n")]
+    [('blocks', 2)]
+    """
+    method = METHODS.get(name)
+    types, helps = get_type_hints(method), _argument_help(method)
+    return tuple(
+        MethodField(
+            field.name, types[field.name], _default(field), helps.get(field.name, "")
+        )
+        for field in dataclasses.fields(method)
+    )
+
+
+def make_method(name: str, options: Mapping[str, object]) -> Method:
+    """A method from its registered name and options as they come from a configuration.
+
+    Args:
+        name: As registered.
+        options: Hyper-parameters; a string is converted to the field's type, and
+            `"a,b"` to a tuple of two.
+
+    Raises:
+        UserError: Unknown name or option, missing or unsuitable value. All problems
+            are reported together.
+
+    Example:
+    >>> make_method("last_n", {"blocks": "3"})
+    LastN(blocks=3)
+    """
+    fields = {field.name: field for field in method_fields(name)}
+    problems = [
+        _unknown(name, given, fields) for given in options if given not in fields
+    ]
+    problems += [
+        _missing(name, field)
+        for field in fields.values()
+        if field.default is dataclasses.MISSING and field.name not in options
+    ]
+    values: dict[str, object] = {}
+    for given in options.keys() & fields.keys():
+        try:
+            values[given] = _convert(fields[given], options[given])
+        except UserError as problem:
+            problems.append(problem)
+    if problems:
+        raise UserErrors(problems)
+    return METHODS.get(name)(**values)
+
+
+def _convert(field: MethodField, value: object) -> object:
+    if isinstance(value, str) and get_origin(field.type) is tuple:
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
+    try:
+        return TypeAdapter(field.type).validate_python(value)
+    except ValidationError as error:
+        raise UserError(
+            f"{_flag(field.name)}: {error.errors()[0]['msg'].lower()}.",
+            accepted=field.help,
+            received=value,
+        ) from error
+
+
+def _unknown(method: str, given: str, fields: Mapping[str, MethodField]) -> UserError:
+    alike = nearest(given, fields)
+    hint = f" Did you mean {' or '.join(map(_flag, alike))}?" if alike else ""
+    return UserError(
+        f"The method {method} has no option {given}.{hint}",
+        accepted=", ".join(map(_flag, fields)) or "no options",
+        received=_flag(given),
+    )
+
+
+def _missing(method: str, field: MethodField) -> UserError:
+    return UserError(
+        f"The method {method} needs {_flag(field.name)}.", accepted=field.help
+    )
+
+
+def _flag(field: str) -> str:
+    """The command line's spelling.
+
+    >>> _flag("target_modules")
+    '--method.target-modules'
+    """
+    return f"--method.{field.replace('_', '-')}"
+
+
+def _default(field: dataclasses.Field) -> object:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _argument_help(method: type) -> dict[str, str]:
+    """The texts under `Args:` in a class's docstring, each on one line."""
+    _, _, after = inspect.getdoc(method).partition("Args:\n")
+    section = re.split(r"\n(?=\S)", after)[0]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in entries}

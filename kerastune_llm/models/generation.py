@@ -1,0 +1,227 @@
+"""Compiled generation: token ids in, generated token ids out, a few fixed shapes.
+
+A compiled graph serves one shape. Inputs are sorted by length, padded to one of a few
+bucket lengths and to full batches, so that a whole validation set needs as many
+compilations as there are buckets in use.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+
+
+class Generator:
+    """Generates with a seq2seq model, greedily or by beam search, compiled per shape.
+
+    Equal to `model.generate` row by row, with the model's own generation settings
+    (start token, forced tokens, length penalty) except sampling, which is off. Weights
+    are read at every call, so one generator serves a whole training run. An input's
+    padding is told by its length, never by its ids.
+
+    Args:
+        model: A built encoder-decoder with an LM head.
+        max_new_tokens: Tokens generated at most, the end mark included.
+        num_beams: Beams of the search; 1 is greedy.
+        batch_size: Rows generated at once.
+        max_input_tokens: Inputs are cut to this length, keeping their last token,
+            which marks the end; cuts are counted in a warning.
+        jit: Whether XLA compiles the graph. False runs the same graph uncompiled.
+
+    Raises:
+        UserError: The model cannot generate, or a number is not positive.
+
+    Example::
+
+        generator = Generator(model, max_new_tokens=32, num_beams=4)
+        generator([[37, 12, 1], [8, 1]])  # [[21, 5], [44]]
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        max_new_tokens: int,
+        num_beams: int = 1,
+        batch_size: int = 16,
+        max_input_tokens: int = 512,
+        jit: bool = True,
+    ) -> None:
+        if not (model.config.is_encoder_decoder and model.can_generate()):
+            raise UserError(
+                "This model cannot generate text.",
+                accepted="an encoder-decoder with an LM head (T5, BART, …)",
+                received=type(model).__name__,
+            )
+        _check_positive("max_new_tokens", max_new_tokens)
+        _check_positive("num_beams", num_beams)
+        _check_positive("batch_size", batch_size)
+        _check_positive("max_input_tokens", max_input_tokens)
+        self.model = model
+        self.max_new_tokens = max_new_tokens
+        self.num_beams = num_beams
+        self.batch_size = batch_size
+        self.max_input_tokens = max_input_tokens
+        self._pad_token_id = _pad_token_id(model)
+        self._graphs: dict[int, tf.types.experimental.ConcreteFunction] = {}
+        obstacle = _obstacle(model)
+        if obstacle:
+            logger.warning("Generation will be slow, uncompiled: %s.", obstacle)
+        self._function = (
+            None if obstacle else tf.function(self._generate, jit_compile=jit)
+        )
+
+    def __call__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        *,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> list[list[int]]:
+        """Generate for inputs of any length in any order.
+
+        Args:
+            sequences: Token ids of each input, without padding, at least one each.
+            on_batch: Called with (rows done, rows in all) after every batch.
+
+        Returns:
+            The generated ids in the order of the inputs, without the start token, the
+            end mark and padding.
+        """
+        inputs = self._cut(sequences)
+        # The longest first: what does not fit in memory fails at once.
+        order = sorted(range(len(inputs)), key=lambda row: -len(inputs[row]))
+        outputs: list[list[int]] = [[] for _ in inputs]
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            generated = self._run(*self._pad([inputs[row] for row in rows]))
+            for row, ids in zip(rows, generated.numpy(), strict=False):
+                outputs[row] = self._trim(ids.tolist())
+            if on_batch is not None:
+                on_batch(start + len(rows), len(order))
+        return outputs
+
+    @property
+    def compiled_lengths(self) -> tuple[int, ...]:
+        """The input lengths a graph has been compiled for so far."""
+        return tuple(self._graphs)
+
+    def _run(self, ids: np.ndarray, mask: np.ndarray) -> tf.Tensor:
+        """Generate one padded batch `[batch_size, bucket]`."""
+        if self._function is None:
+            return self._generate(tf.constant(ids), tf.constant(mask))
+        length = ids.shape[1]
+        if length not in self._graphs:
+            spec = tf.TensorSpec(ids.shape, tf.int32)
+            self._graphs[length] = self._function.get_concrete_function(spec, spec)
+        return self._graphs[length](tf.constant(ids), tf.constant(mask))
+
+    def _generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+        return self.model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            max_new_tokens=self.max_new_tokens,
+            num_beams=self.num_beams,
+            num_return_sequences=1,
+            do_sample=False,
+            return_dict_in_generate=False,
+            **_suppressed(self.model.generation_config),
+        )
+
+    def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        if not all(len(sequence) for sequence in sequences):
+            raise UserError("An input has no tokens.", accepted="at least one token")
+        limit = self.max_input_tokens
+        long = sum(len(sequence) > limit for sequence in sequences)
+        if long:
+            logger.warning(
+                "%d of %d inputs were cut to %d tokens.", long, len(sequences), limit
+            )
+        return [
+            list(ids) if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+            for ids in sequences
+        ]
+
+    def _pad(self, inputs: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and mask `[batch_size, bucket]`, int32; rows to spare repeat the last."""
+        length = bucket_length(max(map(len, inputs)), limit=self.max_input_tokens)
+        shape = (self.batch_size, length)
+        ids = np.full(shape, self._pad_token_id, np.int32)
+        mask = np.zeros(shape, np.int32)
+        for row in range(self.batch_size):
+            tokens = inputs[min(row, len(inputs) - 1)]
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return ids, mask
+
+    def _trim(self, ids: list[int]) -> list[int]:
+        generated = ids[1 : self.max_new_tokens + 1]
+        ends = _end_token_ids(self.model.generation_config)
+        first = next((n for n, token in enumerate(generated) if token in ends), None)
+        return generated[:first]
+
+
+def bucket_length(length: int, *, limit: int) -> int:
+    """The length an input is padded to: the next bucket, and never above `limit`.
+
+    >>> bucket_length(33, limit=512), bucket_length(300, limit=320)
+    (64, 320)
+    """
+    return min(next((size for size in BUCKETS if size >= length), limit), limit)
+
+
+def _suppressed(settings: transformers.GenerationConfig) -> dict[str, object]:
+    """Marian's forbidden padding token, said in a way XLA can compile.
+
+    `bad_words_ids` of one token each and `suppress_tokens` both set that token's score
+    to minus infinity, but the first uses ragged tensors.
+    """
+    if not settings.bad_words_ids or _has_bad_phrases(settings):
+        return {}
+    tokens = [token for (token,) in settings.bad_words_ids]
+    suppressed = [*(settings.suppress_tokens or ()), *tokens]
+    return {"bad_words_ids": None, "suppress_tokens": suppressed}
+
+
+def _obstacle(model: keras.Model) -> str | None:
+    """Why this model's generation runs only uncompiled; `None` when it compiles."""
+    settings = model.generation_config
+    if not model.supports_xla_generation:
+        return f"transformers cannot compile {type(model).__name__}"
+    if settings.no_repeat_ngram_size:
+        return f"the model sets no_repeat_ngram_size={settings.no_repeat_ngram_size}"
+    if _has_bad_phrases(settings):
+        return "the model's bad_words_ids hold phrases of several tokens"
+    return None
+
+
+def _has_bad_phrases(settings: transformers.GenerationConfig) -> bool:
+    return any(len(phrase) > 1 for phrase in settings.bad_words_ids or ())
+
+
+def _end_token_ids(settings: transformers.GenerationConfig) -> tuple[int, ...]:
+    end = settings.eos_token_id
+    return tuple(end) if isinstance(end, (list, tuple)) else (end,)
+
+
+def _pad_token_id(model: keras.Model) -> int:
+    """Padding is masked, so any id will do where the model names none."""
+    for source in (model.generation_config, model.config):
+        if source.pad_token_id is not None:
+            return source.pad_token_id
+    return 0
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(
+            f"{name} must be positive.",
+            accepted="a whole number from 1",
+            received=f"{name}={value}",
+        )

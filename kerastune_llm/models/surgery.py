@@ -1,0 +1,166 @@
+"""Which variables of a model train, and how many parameters there are of each part."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.models.layout import PARTS, Part, layout_of
+from kerastune_llm.models.torch_layout import torch_parameters
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """Numbers of parameters of one part of a model."""
+
+    part: Part
+    total: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Numbers of parameters by part, each variable counted once.
+
+    Args:
+        rows: The parts that have parameters, in the order of `layout.PARTS`.
+        head_is_tied: Whether the embeddings' row also holds the LM head's matrix.
+    """
+
+    rows: tuple[PartCount, ...]
+    head_is_tied: bool = False
+
+    @property
+    def total(self) -> int:
+        """Parameters of the whole model."""
+        return sum(row.total for row in self.rows)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that train."""
+        return sum(row.trainable for row in self.rows)
+
+    @property
+    def percent(self) -> float:
+        """Trainable parameters in percent of all."""
+        return percent_of(self.trainable, self.total)
+
+
+def percent_of(count: int, total: int) -> float:
+    """`count` in percent of `total`; 0 of nothing is 0.
+
+    >>> percent_of(1, 4)
+    25.0
+    """
+    return 100.0 * count / total if total else 0.0
+
+
+def table_rows(table: ParameterTable) -> list[tuple[str, int, int, float]]:
+    """The table as plain rows `(part, total, trainable, percent)`, the sum last.
+
+    >>> table_rows(ParameterTable((PartCount("encoder", 8, 2),)))
+    [('encoder', 8, 2, 25.0), ('all', 8, 2, 25.0)]
+    """
+    rows = [
+        (_label(row.part, table), row.total, row.trainable) for row in table.rows
+    ] + [("all", table.total, table.trainable)]
+    return [(name, total, some, percent_of(some, total)) for name, total, some in rows]
+
+
+def set_trainable(model: keras.Model, names: Collection[str]) -> None:
+    """Make exactly the variables with these PyTorch names train, and no others.
+
+    Plain `model.trainable_variables`, `fit` and `summary()` follow. It may be called
+    again with other names; all names undo every freezing. Fixed parameters
+    (`Layout.fixed`) never train, named or not.
+
+    Freezing a layer freezes its sublayers, and T5's embedding is a sublayer of the
+    encoder, of the decoder and the tied head at once. So every container stays
+    trainable and only leaves freeze; a layer of which some variables train keeps the
+    others among its non-trainable ones.
+
+    Args:
+        model: A built transformers model.
+        names: Names as in `torch_parameters(model)`.
+
+    Raises:
+        KeyError: A name is not in the model; nothing has been changed then.
+    """
+    parameters = torch_parameters(model)
+    unknown = sorted(set(names) - set(parameters))
+    if unknown:
+        raise KeyError(f"The model has no parameters {', '.join(unknown)}.")
+    trained = set(names) - layout_of(model).fixed
+    chosen = {id(parameters[name].variable) for name in trained}
+    model.trainable = True
+    for layer in model._flatten_layers():
+        _set_own(layer, chosen)
+    # A step traced before holds the old list of variables.
+    model.train_function = None
+
+
+def count_parameters(model: keras.Model) -> ParameterTable:
+    """Total and trainable parameters of a built model by part."""
+    layout = layout_of(model)
+    trainable = {id(variable) for variable in model.trainable_variables}
+    totals = dict.fromkeys(PARTS, 0)
+    training = dict.fromkeys(PARTS, 0)
+    for name, parameter in torch_parameters(model).items():
+        part, size = layout.parts[name], parameter.variable.shape.num_elements()
+        totals[part] += size
+        training[part] += size if id(parameter.variable) in trainable else 0
+    rows = (PartCount(part, totals[part], training[part]) for part in PARTS)
+    return ParameterTable(tuple(row for row in rows if row.total), layout.head_is_tied)
+
+
+def count_parameters_of_config(
+    config: transformers.PretrainedConfig,
+) -> ParameterTable:
+    """Count the model a configuration describes, without memory for its weights.
+
+    The model is built inside a graph that never runs, where a variable is a shape.
+
+    Args:
+        config: Of an encoder-decoder (counted with its LM head) or of an encoder
+            (counted with a classifier over `config.num_labels`).
+    """
+    auto = (
+        transformers.TFAutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.TFAutoModelForSequenceClassification
+    )
+    with tf.Graph().as_default():
+        model = auto.from_config(config)
+        model.build_in_name_scope()
+        return count_parameters(model)
+
+
+def _label(part: Part, table: ParameterTable) -> str:
+    tied = part == "embeddings" and table.head_is_tied
+    return "embeddings (tied: also the head)" if tied else part
+
+
+def _set_own(layer: keras.layers.Layer, chosen: set[int]) -> None:
+    """Divide a layer's own variables into the chosen, which train, and the rest."""
+    own = _own_variables(layer)
+    born_trainable = {id(variable) for variable in own if variable.trainable}
+    if born_trainable and not born_trainable & chosen and _is_leaf(layer):
+        # Frozen as a whole, so that `layer.trainable` says what is the case.
+        layer.trainable = False
+        chosen = born_trainable
+    layer._trainable_weights = [v for v in own if id(v) in chosen]
+    layer._non_trainable_weights = [v for v in own if id(v) not in chosen]
+
+
+def _is_leaf(layer: keras.layers.Layer) -> bool:
+    return not any(True for _ in layer._flatten_layers(include_self=False))
+
+
+def _own_variables(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """A layer's own variables in the order they were made.
+
+    Moving variables between the two lists loses that order; attributes keep it.
+    """
+    lists = layer._trainable_weights + layer._non_trainable_weights
+    tracked = {id(variable): variable for variable in lists}
+    made = [tracked.pop(id(v)) for v in vars(layer).values() if id(v) in tracked]
+    return [*made, *tracked.values()]

@@ -1,0 +1,136 @@
+"""Compiled generation against transformers' own eager `generate`, row by row."""
+
+import logging
+
+import pytest
+
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.errors import UserError
+from kerastune_llm.models.generation import Generator
+from tests.tiny_models import SEQ2SEQ, spread, tiny
+
+INPUTS = [[7, 9, 2], [11, 12, 13, 14, 15, 16, 17, 18, 19, 2], [31, 2]]
+LONGER = [[20 + n % 30 for n in range(length)] + [2] for length in (40, 3, 25, 33)]
+
+
+def small(name: str, **changes: object) -> keras.Model:
+    """A model of one layer a stack, drawn wide so that its output varies."""
+    layers = {
+        key: 1
+        for key in ("num_layers", "encoder_layers", "decoder_layers")
+        if key in SEQ2SEQ[name][2]
+    }
+    return spread(tiny(name, **layers, **changes), 0.7)
+
+
+def eager(
+    model: keras.Model, ids: list[int], *, max_new_tokens: int, num_beams: int = 1
+) -> list[int]:
+    """The ids transformers generates for one row, unpadded, without its start token."""
+    generated = model.generate(
+        input_ids=tf.constant([ids]),
+        attention_mask=tf.ones([1, len(ids)], tf.int32),
+        max_new_tokens=max_new_tokens,
+        num_beams=num_beams,
+        do_sample=False,
+    )
+    ids = generated.numpy()[0].tolist()[1:]
+    end = model.generation_config.eos_token_id
+    return ids[: ids.index(end)] if end in ids else ids
+
+
+def check_equals_eager(name: str, num_beams: int) -> None:
+    model = small(name)
+    generator = Generator(model, max_new_tokens=6, num_beams=num_beams, batch_size=4)
+    expected = [
+        eager(model, ids, max_new_tokens=6, num_beams=num_beams) for ids in INPUTS
+    ]
+    assert generator(INPUTS) == expected
+    assert len({tuple(ids) for ids in expected}) > 1
+
+
+@pytest.mark.parametrize(("name", "num_beams"), [("t5", 1), ("marian", 3)])
+def test_compiled_equals_eager(name, num_beams):
+    check_equals_eager(name, num_beams)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("name", sorted(SEQ2SEQ))
+def test_compiled_equals_eager_everywhere(name, num_beams):
+    check_equals_eager(name, num_beams)
+
+
+def test_buckets_are_compiled_once_and_order_is_kept():
+    model = small("t5-untied")
+    generator = Generator(
+        model, max_new_tokens=4, batch_size=2, max_input_tokens=48, jit=False
+    )
+    done = []
+    inputs = [*INPUTS, *LONGER]
+    outputs = generator(inputs, on_batch=lambda *counts: done.append(counts))
+    assert outputs == [eager(model, ids, max_new_tokens=4) for ids in inputs]
+    assert done == [(2, 7), (4, 7), (6, 7), (7, 7)]
+    # Longest first: 41 and 34 under the limit of 48, 26 and 10, 4 and 3, then 2.
+    assert sorted(generator.compiled_lengths) == [16, 32, 48]
+    generator(inputs)
+    assert sorted(generator.compiled_lengths) == [16, 32, 48]
+
+
+def test_new_weights_are_seen_by_a_compiled_graph():
+    model = small("t5")
+    generator = Generator(model, max_new_tokens=5, batch_size=4, jit=False)
+    before = generator(INPUTS)
+    spread(model, 0.7, seed=3)
+    after = generator(INPUTS)
+    assert after == [eager(model, ids, max_new_tokens=5) for ids in INPUTS]
+    assert after != before
+
+
+def test_output_stops_at_the_end_mark_and_max_length_gives_way():
+    model = small("t5-untied")
+    free = eager(model, INPUTS[0], max_new_tokens=8)
+    end = free[3]
+    model.generation_config.eos_token_id = end
+    model.generation_config.max_length = 3
+    generator = Generator(model, max_new_tokens=8, batch_size=4, jit=False)
+    outputs = generator(INPUTS)
+    assert outputs[0] == free[: free.index(end)]
+    assert outputs == [eager(model, ids, max_new_tokens=8) for ids in INPUTS]
+    assert all(end not in ids for ids in outputs)
+
+
+def test_long_input_is_cut_before_its_last_token_with_a_warning(caplog):
+    model = small("t5")
+    generator = Generator(
+        model, max_new_tokens=4, batch_size=2, max_input_tokens=16, jit=False
+    )
+    with caplog.at_level(logging.WARNING):
+        outputs = generator([LONGER[0], LONGER[1]])
+    assert "1 of 2 inputs were cut to 16 tokens" in caplog.text
+    cut = [*LONGER[0][:15], LONGER[0][-1]]
+    assert outputs == [eager(model, ids, max_new_tokens=4) for ids in (cut, LONGER[1])]
+
+
+def test_what_cannot_be_compiled_runs_uncompiled_with_a_warning(caplog):
+    model = small("bart", no_repeat_ngram_size=2)
+    with caplog.at_level(logging.WARNING):
+        generator = Generator(model, max_new_tokens=8, batch_size=4)
+    assert "no_repeat_ngram_size=2" in caplog.text
+    outputs = generator(INPUTS)
+    assert outputs == [eager(model, ids, max_new_tokens=8) for ids in INPUTS]
+    assert not generator.compiled_lengths
+
+
+def test_no_input_gives_no_output():
+    assert Generator(small("t5"), max_new_tokens=4)([]) == []
+
+
+def test_refusals():
+    model = small("t5")
+    with pytest.raises(UserError, match="no tokens"):
+        Generator(model, max_new_tokens=4)([[5], []])
+    with pytest.raises(UserError, match="num_beams must be positive"):
+        Generator(model, max_new_tokens=4, num_beams=0)
+    with pytest.raises(UserError, match="cannot generate"):
+        Generator(tiny("bert"), max_new_tokens=4)
