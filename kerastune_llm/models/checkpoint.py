@@ -1,0 +1,140 @@
+"""Saving a model as the folder that Hugging Face's libraries open, PyTorch's included.
+
+The folder is written beside its place and moved there when it is complete: a full
+disk or a kill leaves the earlier folder as it was.
+"""
+
+import copy
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from kerastune_llm.backend import keras, transformers
+from kerastune_llm.errors import UserError
+from kerastune_llm.models.safetensors_writer import write_weights
+from kerastune_llm.models.torch_layout import torch_parameters
+
+logger = logging.getLogger(__name__)
+
+# What a save replaces; anything else in an earlier folder is kept.
+_OWN_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tf_model*.h5",
+    "tf_model.h5.index.json",
+)
+
+
+def save_model(
+    model: keras.Model,
+    tokenizer: transformers.PreTrainedTokenizerBase | None,
+    directory: str | Path,
+    *,
+    max_shard_bytes: int = 5 * 10**9,
+) -> None:
+    """Write a model, in PyTorch's names and shapes, and its tokenizer into a folder.
+
+    Args:
+        model: A built model of transformers.
+        tokenizer: Its tokenizer; with `None` an earlier one in the folder is kept.
+        directory: The folder; made when it is absent. An earlier model there is
+            replaced, other files in it are kept.
+        max_shard_bytes: Above this the weights are split into several files.
+
+    Raises:
+        UserError: The place is a file, holds something other than a model, or cannot
+            be written. The earlier folder is then as it was.
+    """
+    directory = Path(directory).expanduser().absolute()
+    _check_place(directory)
+    parameters = list(torch_parameters(model).values())
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        try:
+            new.chmod(0o777 & ~_umask())
+            write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
+            _write_configs(model, new)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(new)
+            _put_in_place(new, directory)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"The model cannot be saved: {error.strerror or error}",
+            received=str(directory),
+            mend="free some space, or another --output; an earlier model there is "
+            "as it was",
+        ) from error
+    logger.info("model saved in %s", directory)
+
+
+def _check_place(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise UserError("The place for the model is a file.", received=str(directory))
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return
+    if not (directory / "config.json").is_file():
+        raise UserError(
+            "The folder holds something other than a model.",
+            accepted="a new or empty folder, or one with an earlier model",
+            received=str(directory),
+            mend="another --output",
+        )
+
+
+def _write_configs(model: keras.Model, folder: Path) -> None:
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__.removeprefix("TF")]
+    config.dtype = model.weights[0].dtype.name
+    # Not config.save_pretrained: it warns of generation settings, which must stay for
+    # readers of version 4 and 5 alike.
+    text = config.to_json_string(use_diff=True)
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+
+
+def _put_in_place(new: Path, directory: Path) -> None:
+    """Move a complete folder to its place; what else the earlier one held goes along.
+
+    Between the two moves the earlier folder exists as `.NAME.earlier`; nothing is
+    removed before the new one is in place.
+    """
+    if not directory.is_dir():
+        os.replace(new, directory)
+        return
+    earlier = directory.with_name(f".{directory.name}.earlier")
+    if earlier.exists():
+        shutil.rmtree(earlier)
+    _keep_others(directory, new)
+    os.replace(directory, earlier)
+    try:
+        os.replace(new, directory)
+    except OSError:
+        os.replace(earlier, directory)
+        raise
+    shutil.rmtree(earlier)
+
+
+def _keep_others(directory: Path, new: Path) -> None:
+    """Copy into the new folder what the earlier one had and a save does not write."""
+    for entry in directory.iterdir():
+        own = any(entry.match(pattern) for pattern in _OWN_FILES)
+        if own or (new / entry.name).exists():
+            continue
+        if entry.is_dir():
+            shutil.copytree(entry, new / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, new / entry.name, follow_symlinks=False)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,198 @@
+"""Loading models: a Hugging Face checkpoint becomes a Keras model, ready to call."""
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.errors import UserError
+from kerastune_llm.models.load_report import LoadReport
+from kerastune_llm.models.model_config import (
+    ModelKind,
+    class_for,
+    kind_of,
+    load_config,
+    set_labels,
+    supports_head,
+)
+from kerastune_llm.models.sources import resolve_source
+from kerastune_llm.models.stored_tensors import (
+    StoredTensor,
+    find_tensors,
+    read_tensors,
+)
+from kerastune_llm.models.tokenizer import load_tokenizer
+from kerastune_llm.models.torch_layout import torch_parameters
+from kerastune_llm.models.weight_matching import Match, match
+
+__all__ = [
+    "LoadReport",
+    "load_config",
+    "load_model",
+    "load_model_with_report",
+    "load_tokenizer",
+    "supports_head",
+]
+
+logger = logging.getLogger(__name__)
+
+# Of transformers to itself: nothing that a user of the model could change. What the
+# first is about, `_redraw_twins` mends.
+_WARNINGS_OF_BUILDING = (
+    "The initializer .* is unseeded and being called multiple times",
+    "`TFSharedEmbeddings` is scheduled for deletion",
+)
+
+
+def load_model(
+    source: str | Path,
+    *,
+    kind: ModelKind | None = None,
+    labels: Sequence[str] | None = None,
+    from_scratch: bool = False,
+    seed: int | None = None,
+    revision: str | None = None,
+) -> keras.Model:
+    """A Keras model with the weights of a Hugging Face checkpoint, ready to call.
+
+    Args:
+        source: What `resolve_source` takes: a folder, a bundled model or a hub id.
+        kind: `"seq2seq"`, `"classification"`, `"regression"` or `"multilabel"`; by
+            default what the checkpoint was saved as.
+        labels: Names of the head's labels in index order; by default the
+            checkpoint's own. A head for another number of labels starts anew.
+        from_scratch: Random weights: only config.json is read.
+        seed: Seed of Python, NumPy and TensorFlow, for the weights that start anew.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        UserError: No such model, a kind the architecture does not have, or weights
+            that lack more than the task's head.
+    """
+    model, report = load_model_with_report(
+        source,
+        kind=kind,
+        labels=labels,
+        from_scratch=from_scratch,
+        seed=seed,
+        revision=revision,
+    )
+    if from_scratch:
+        logger.info("random weights (from scratch): no weights of %s are read", source)
+        return model
+    level = logging.WARNING if report.unplaced else logging.INFO
+    logger.log(level, "%s: %s", source, "; ".join(report.words()))
+    return model
+
+
+def load_model_with_report(
+    source: str | Path,
+    *,
+    kind: ModelKind | None = None,
+    labels: Sequence[str] | None = None,
+    from_scratch: bool = False,
+    seed: int | None = None,
+    revision: str | None = None,
+) -> tuple[keras.Model, LoadReport]:
+    """`load_model`, and what became of each name of the checkpoint."""
+    config = load_config(source, revision=revision)
+    kind = kind or kind_of(config)
+    model_class = class_for(config, kind)
+    set_labels(config, kind, labels)
+    folder = resolve_source(source, revision=revision, with_weights=not from_scratch)
+    tensors = {} if from_scratch else find_tensors(folder)
+    model = build_model(model_class, config, seed=seed)
+    _read_generation_config(model, folder)
+    if from_scratch:
+        _redraw_twins(model)
+        return model, LoadReport(missing=tuple(torch_parameters(model)))
+    return model, load_weights(model, tensors)
+
+
+def build_model(
+    model_class: type[keras.Model],
+    config: transformers.PretrainedConfig,
+    *,
+    seed: int | None = None,
+) -> keras.Model:
+    """A model with random weights and all its variables, under their final names.
+
+    Raises:
+        UserError: The configuration's numbers do not make a model.
+    """
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    if config.pad_token_id is None and isinstance(config.eos_token_id, int):
+        # GPT-like heads look for the last token that is not padding.
+        config.pad_token_id = config.eos_token_id
+    try:
+        with warnings.catch_warnings():
+            for message in _WARNINGS_OF_BUILDING:
+                warnings.filterwarnings("ignore", message)
+            model = model_class(config)
+            model.build_in_name_scope()
+            if not model.weights:  # Transformer-XL has no `build`.
+                model(model.dummy_inputs, training=False)
+    except ValueError as error:
+        raise UserError(
+            f"config.json describes a model that cannot be built: {error}",
+            received=f"{config.model_type} from {config.name_or_path or 'a config'}",
+        ) from error
+    return model
+
+
+def load_weights(model: keras.Model, tensors: Mapping[str, StoredTensor]) -> LoadReport:
+    """Give a built model the values of a checkpoint, one tensor at a time.
+
+    Names, shapes and dtypes are checked before the first variable is changed.
+
+    Args:
+        model: A built model.
+        tensors: What `find_tensors` found in the checkpoint's folder.
+
+    Raises:
+        UserError: The checkpoint is not this model's, or a file is damaged.
+    """
+    matches, report = match(model, tensors)
+    waiting: dict[StoredTensor, list[Match]] = {}
+    for pair in matches:
+        waiting.setdefault(pair.stored, []).append(pair)
+    for stored, value in read_tensors(waiting):
+        for pair in waiting[stored]:  # Two for the one matrix of an untied T5.
+            _assign(pair, value)
+    return report
+
+
+def _redraw_twins(model: keras.Model) -> None:
+    """Give weights that start with identical random values values of their own.
+
+    Where transformers hands one unseeded initializer to two layers (the two input
+    projections of a gated T5), tf-keras draws the same numbers twice. The second
+    weight gets the same numbers in another order, so their distribution stays.
+    """
+    seen: set[tuple[tuple[int, ...], bytes]] = set()
+    for variable in model.weights:
+        value = variable.numpy()
+        fingerprint = (value.shape, hashlib.sha256(value).digest())
+        if fingerprint in seen and np.ptp(value) > 0:
+            shuffled = np.random.permutation(value.reshape(-1))
+            variable.assign(shuffled.reshape(value.shape))
+        seen.add(fingerprint)
+
+
+def _assign(pair: Match, value: np.ndarray) -> None:
+    variable = pair.parameter.variable
+    if pair.stored.layout == "torch":
+        value = pair.parameter.from_torch(value)
+    else:
+        value = value.reshape(variable.shape)
+    variable.assign(tf.cast(value, variable.dtype))
+
+
+def _read_generation_config(model: keras.Model, folder: Path) -> None:
+    if model.can_generate() and (folder / "generation_config.json").is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
