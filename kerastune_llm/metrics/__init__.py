@@ -1,1 +1,1 @@
-"""Metrics: `(predictions, references) -> dict[str, float]`, offline. No TensorFlow here."""
+"""Metrics: `(predictions, references) -> dict[str, float]`, all offline."""

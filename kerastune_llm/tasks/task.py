@@ -27,7 +27,8 @@ class Task:
         name: The name it is registered under.
         kind: `"seq2seq"` answers with text; the others carry a label.
         input_template: Text given to the model.
-        target_template: Text to be generated (`seq2seq` only).
+        target_template: Text to be generated (`seq2seq` only). Empty: the first of
+            the references, or no text where there is none.
         text_input_template: For the other kinds on a text-to-text model: the input
             there, with the label's name as the target. Empty: `input_template`.
         label_column: Column with the label: its index, or its name out of `labels`.
@@ -35,7 +36,8 @@ class Task:
         references_column: Column with the list of accepted answers (`seq2seq`); where
             it is absent the rendered target is the one reference.
         id_column: Column that identifies a row; where absent, rows are numbered.
-        columns: Renames, from a source's column to the template's name.
+        columns: Renames, from the template's name to the source's column:
+            `{"question": "q"}`.
         prepare: Makes an irregular row regular (SQuAD's answer list) before rendering.
         metrics: Names in the metric register.
         best_metric: Key of the metrics' result that picks the best checkpoint.
@@ -96,6 +98,43 @@ def template_fields(template: str) -> tuple[str, ...]:
     """
     names = (name for _, name, _, _ in string.Formatter().parse(template) if name)
     return tuple(dict.fromkeys(names))
+
+
+def render_template(template: str, row: Mapping[str, Any]) -> str:
+    """The template with each name in braces replaced by the row's value.
+
+    >>> render_template("cola sentence: {sentence}", {"sentence": "Dogs bark."})
+    'cola sentence: Dogs bark.'
+    """
+    pieces = []
+    for literal, name, _, _ in string.Formatter().parse(template):
+        pieces.append(literal)
+        if name is not None:
+            pieces.append(str(row[name]))
+    return "".join(pieces)
+
+
+def template_problem(template: str) -> str:
+    """What is wrong with a template, or an empty string.
+
+    Only plain names may stand in braces, because the exported graph renders the same
+    template and knows no conversions and no format codes.
+
+    >>> template_problem("question: {question")
+    "has an unbalanced brace (expected '}' before end of string)"
+    """
+    if not template.strip():
+        return "is empty"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        return f"has an unbalanced brace ({error})"
+    for _, name, code, conversion in parts:
+        if name == "":
+            return "has a pair of braces with no column in it"
+        if name and (code or conversion or set(".[{") & set(name)):
+            return f"has more than a column's name in the braces of {name!r}"
+    return "" if template_fields(template) else "names no column in braces"
 
 
 def get_task(name: str) -> Task:

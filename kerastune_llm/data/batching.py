@@ -1,0 +1,133 @@
+"""Which rows make up which batch: a plan in plain numpy, made before the first step.
+
+An epoch's order is a function of the seed and the epoch's number alone, so the rows of
+step 5,000 are known without running 4,999 steps: a run resumes exactly.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from kerastune_llm.errors import UserError
+
+Batching = Literal["bucket", "pad", "fixed"]
+BATCHINGS = ("bucket", "pad", "fixed")
+WINDOW = 50
+
+
+def count_steps(num_rows: int, *, batch_size: int, epochs: int = 1) -> int:
+    """Batches in that many epochs; an epoch's last batch may be smaller.
+
+    >>> count_steps(10, batch_size=4, epochs=2)
+    6
+    """
+    return epochs * -(-num_rows // batch_size)
+
+
+def plan_batches(
+    lengths: np.ndarray,
+    *,
+    batch_size: int,
+    steps: int | None = None,
+    seed: int = 0,
+    shuffle: bool = True,
+    batching: Batching = "bucket",
+) -> list[np.ndarray]:
+    """Row indices of each step, epoch after epoch, every row once in an epoch.
+
+    `"pad"` takes the rows as they come. `"bucket"` puts rows of like length together:
+    within windows of 50 batches when shuffling, else over all rows. `"fixed"` is
+    `"pad"` with the last batch filled up by rows from the epoch's beginning, so that
+    all batches have one size; these rows count twice.
+
+    Args:
+        lengths: Tokens of each row, `[rows]`.
+        batch_size: Rows in a batch.
+        steps: Batches in the plan; default: one epoch.
+        seed: Decides the order, with the epoch's number.
+        shuffle: Without, every epoch is the same, and in order for `"pad"`.
+        batching: `"bucket"`, `"pad"` or `"fixed"`.
+
+    Raises:
+        UserError: No rows, no positive batch size, or another kind of batching.
+
+    Example:
+    >>> plan_batches(np.array([3, 9, 4, 8]), batch_size=2, shuffle=False)
+    [array([0, 2]), array([3, 1])]
+    """
+    _check(lengths, batch_size, batching)
+    per_epoch = count_steps(len(lengths), batch_size=batch_size)
+    steps = per_epoch if steps is None else steps
+    plan: list[np.ndarray] = []
+    for epoch in range(-(-steps // per_epoch)):
+        rng = np.random.default_rng([seed, epoch]) if shuffle else None
+        plan += _epoch(lengths, batch_size, batching, rng)
+    return plan[:steps]
+
+
+def padding_share(
+    lengths: np.ndarray, plan: Sequence[np.ndarray], pad_to_multiple_of: int = 1
+) -> float:
+    """The share of all cells `[batch, length]` of a plan that are padding.
+
+    >>> padding_share(np.array([3, 9, 4, 8]), [np.array([0, 2]), np.array([1, 3])])
+    0.07692307692307687
+    """
+    tokens = sum(int(lengths[rows].sum()) for rows in plan)
+    cells = sum(
+        len(rows) * round_up(int(lengths[rows].max()), pad_to_multiple_of)
+        for rows in plan
+    )
+    return 1 - tokens / cells
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The next multiple of `multiple`.
+
+    >>> round_up(65, 64)
+    128
+    """
+    return -(-length // multiple) * multiple
+
+
+def _check(lengths: np.ndarray, batch_size: int, batching: str) -> None:
+    if len(lengths) == 0:
+        raise UserError("There are no rows to make batches of.")
+    if batch_size < 1:
+        raise UserError("The batch size must be positive.", received=batch_size)
+    if batching not in BATCHINGS:
+        raise UserError(
+            "Unknown batching.", accepted=", ".join(BATCHINGS), received=batching
+        )
+
+
+def _epoch(
+    lengths: np.ndarray,
+    batch_size: int,
+    batching: Batching,
+    rng: np.random.Generator | None,
+) -> list[np.ndarray]:
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    if batching == "fixed":
+        steps = count_steps(len(lengths), batch_size=batch_size)
+        return list(np.resize(order, (steps, batch_size)))
+    if batching == "pad":
+        return _split(order, batch_size)
+    if rng is None:
+        return _split(_by_length(order, lengths), batch_size)
+    windows = _split(order, WINDOW * batch_size)
+    batches = [
+        batch
+        for window in windows
+        for batch in _split(_by_length(window, lengths), batch_size)
+    ]
+    return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def _by_length(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    return rows[np.argsort(lengths[rows], kind="stable")]
+
+
+def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

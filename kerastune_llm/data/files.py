@@ -1,0 +1,78 @@
+"""Opening data files: gz, UTF-8, and errors that say where."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from kerastune_llm.errors import UserError, nearest
+
+
+def check_file(path: Path) -> None:
+    """Raise a `UserError` unless `path` is a file with something in it."""
+    if path.is_dir():
+        raise UserError("A folder was given for a data file.", received=str(path))
+    if not path.is_file():
+        folder = path.parent
+        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        alike = ", ".join(str(folder / name) for name in nearest(path.name, names))
+        raise UserError(
+            "The data file does not exist."
+            + (f" Did you mean {alike}?" if alike else ""),
+            received=str(path),
+        )
+    if path.stat().st_size == 0:
+        raise UserError("The data file is empty.", received=str(path))
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked when its name ends in .gz.
+
+    Raises:
+        UserError: It cannot be read, or the gz is damaged.
+    """
+    open_file = gzip.open if path.suffix == ".gz" else open
+    with open_file(path, "rb") as file:
+        try:
+            yield file
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(
+                f"The gz file is damaged: {error}", received=str(path)
+            ) from error
+
+
+@contextmanager
+def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
+    """The file's text, from UTF-8 with or without a byte order mark.
+
+    Raises:
+        UserError: It is not UTF-8; with the line and the byte.
+    """
+    with open_bytes(path) as file:
+        try:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path) from error
+
+
+def _not_utf8(path: Path) -> UserError:
+    """The error with its place, which the text reader knows only within its buffer."""
+    offset = 0
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                offset += error.start
+                return UserError(
+                    f"{path}, line {number}: not UTF-8 text "
+                    f"(byte {line[error.start]:#04x} at offset {offset}).",
+                    mend=f"iconv -f LATIN1 -t UTF-8 {path} > {path}.utf8, "
+                    "with the encoding it really has",
+                )
+            offset += len(line)
+    return UserError("The file changed while it was read.", received=str(path))

@@ -1,0 +1,97 @@
+"""Labels: finding their names in the rows, and names to indices."""
+
+import math
+from typing import Any
+
+import datasets
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.tasks.task import Task
+
+MOST_LABELS = 1000
+
+
+def label_name(value: Any) -> str | None:
+    """A raw label as the name it has in `labels`; `None` for what cannot be a label.
+
+    >>> label_name(1.0), label_name(True), label_name(" spam "), label_name([1])
+    ('1', 'true', 'spam', None)
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None
+    if isinstance(value, int | str):
+        return str(value).strip()
+    return None
+
+
+def is_null_label(value: Any) -> bool:
+    """Whether a raw label is absent: null, not a number, or an empty cell."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def label_index(value: Any, labels: tuple[str, ...]) -> int | None:
+    """The index of a raw label: by its name, else as the index it is; or `None`.
+
+    >>> label_index("ham", ("spam", "ham")), label_index("0", ("spam", "ham"))
+    (1, 0)
+    >>> label_index(2, ("1", "2")), label_index(7, ("spam", "ham"))
+    (1, None)
+    """
+    name = label_name(value)
+    if name is None:
+        return None
+    if name in labels:
+        return labels.index(name)
+    index = int(name) if name.isascii() and name.isdigit() else -1
+    return index if 0 <= index < len(labels) else None
+
+
+def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
+    """The names in the rows' label column, sorted; whole numbers by their value.
+
+    Args:
+        task: A labelled task that names no labels.
+        rows: Training rows, loaded before the labels are known: their `label` is text.
+
+    Raises:
+        UserError: There is one label only, or so many that it is no label column.
+    """
+    names = set(rows["label"])
+    if not 2 <= len(names) <= MOST_LABELS:
+        shown = ", ".join(sorted(names)[:3])
+        raise UserError(
+            f"The column {task.label_column!r} of the training rows is no label.",
+            accepted=f"2 to {MOST_LABELS} different values",
+            received=f"{len(names)} different: {shown}",
+            mend="--task.label-column NAME, or --task.labels first,second",
+        )
+    if all(name.removeprefix("-").isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def encode_labels(rows: datasets.Dataset, labels: tuple[str, ...]) -> datasets.Dataset:
+    """Rows loaded before their labels were known, with `label` as index into `labels`.
+
+    Raises:
+        UserError: A row's label is not among `labels`.
+    """
+    index = {name: number for number, name in enumerate(labels)}
+    unknown = sorted(set(rows["label"]) - set(index))
+    if unknown:
+        raise UserError(
+            "A label is outside the label set.",
+            accepted=", ".join(labels),
+            received=", ".join(unknown[:3]),
+        )
+    encoded = datasets.Dataset.from_dict(
+        {"label": [index[name] for name in rows["label"]]},
+        features=datasets.Features({"label": datasets.Value("int64")}),
+    )
+    return datasets.concatenate_datasets(
+        [rows.remove_columns("label"), encoded], axis=1
+    )

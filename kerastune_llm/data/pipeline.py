@@ -1,0 +1,214 @@
+"""Token columns to a `tf.data` pipeline of padded batches, through `to_tf_dataset`."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import datasets
+import numpy as np
+import pyarrow
+from transformers import PreTrainedTokenizerBase
+
+from kerastune_llm.backend import tf
+from kerastune_llm.data.batching import Batching, count_steps, plan_batches, round_up
+from kerastune_llm.data.columns import (
+    TokenColumn,
+    is_list_column,
+    number_column,
+    token_column,
+)
+from kerastune_llm.errors import UserError
+
+IGNORED = -100
+
+
+def build_dataset(
+    tokenised: datasets.Dataset,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int,
+    epochs: int = 1,
+    steps: int | None = None,
+    first_step: int = 0,
+    seed: int = 0,
+    shuffle: bool = True,
+    batching: Batching = "bucket",
+    max_input_tokens: int | None = None,
+    max_target_tokens: int | None = None,
+    pad_to_multiple_of: int = 1,
+) -> tf.data.Dataset:
+    """Batches for Keras `fit`, the labels inside the dict.
+
+    A batch is int32 `input_ids`, `attention_mask` (and `token_type_ids`), each
+    `[batch, length]`, padded to the batch's longest row, and `labels`: `[batch,
+    length]` for text, where padding is -100, or `[batch]` (float32 for regression).
+    Which rows a step has is decided by `plan_batches`, and by nothing else.
+
+    Args:
+        tokenised: The dataset of `tokenise`.
+        tokenizer: Gives the ids and the side of padding.
+        batch_size: Rows in a batch.
+        epochs: Passes over the rows. `fit(batches, epochs=3)` repeats one order three
+            times; `epochs=3` here and `steps_per_epoch` there gives three orders.
+        steps: Batches, instead of `epochs`.
+        first_step: Leave out the batches before this one, to resume.
+        seed: Decides the order of the rows.
+        shuffle: Whether epochs have orders of their own.
+        batching: `"bucket"`, `"pad"` or `"fixed"`; see `plan_batches`.
+        max_input_tokens: Width of `"fixed"` inputs; default: the longest row's.
+        max_target_tokens: The same for the labels.
+        pad_to_multiple_of: Round widths up to multiples of this: fewer shapes for XLA
+            to compile.
+
+    Raises:
+        UserError: No rows, or a row longer than the width of `"fixed"`.
+    """
+    collate = _Collate.of(tokenised, tokenizer, pad_to_multiple_of)
+    if batching == "fixed":
+        collate = collate.at_fixed_width(max_input_tokens, max_target_tokens)
+    lengths = collate.lists["input_ids"].lengths
+    if steps is None:
+        steps = count_steps(len(lengths), batch_size=batch_size, epochs=epochs)
+    plan = plan_batches(
+        lengths,
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+        shuffle=shuffle,
+        batching=batching,
+    )[first_step:]
+    if not plan:
+        raise UserError("There are no steps left.", received=f"{first_step=}, {steps=}")
+    batches = _through_datasets(plan, collate)
+    if batching == "fixed":
+        batches = batches.map(partial(_with_static_shapes, collate.shapes(batch_size)))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+@dataclass(frozen=True)
+class _Collate:
+    """One row of the plan to the step's arrays, all of them one-dimensional.
+
+    `to_tf_dataset` looks at sample batches and takes for static every dimension but
+    the first that has one size in them all. With one dimension there is nothing to
+    take wrongly; the batch gets its shape back in `_shaped`.
+
+    Args:
+        lists: Columns of ids.
+        pads: What fills up each.
+        labels: Labels that are numbers, `[rows]`.
+        multiple: Widths are multiples of it.
+        widths: Fixed widths; a column without one is as wide as its longest row.
+    """
+
+    lists: dict[str, TokenColumn]
+    pads: dict[str, int]
+    labels: np.ndarray | None
+    multiple: int
+    widths: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        tokenised: datasets.Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        multiple: int,
+    ) -> "_Collate":
+        if len(tokenised) == 0:
+            raise UserError("There are no rows to make batches of.")
+        if tokenizer.pad_token_id is None:
+            raise UserError(
+                "The tokenizer has no padding token.",
+                mend="tokenizer.pad_token = tokenizer.eos_token",
+            )
+        pads = {
+            "input_ids": tokenizer.pad_token_id,
+            "token_type_ids": tokenizer.pad_token_type_id,
+            "labels": IGNORED,
+        }
+        present = [name for name in pads if name in tokenised.column_names]
+        is_list = {name: is_list_column(tokenised, name) for name in present}
+        lists = {n: token_column(tokenised, n) for n in present if is_list[n]}
+        has_numbers = not is_list.get("labels", True)
+        labels = number_column(tokenised, "labels") if has_numbers else None
+        return cls(lists, pads, labels, multiple)
+
+    def at_fixed_width(
+        self, max_input_tokens: int | None, max_target_tokens: int | None
+    ) -> "_Collate":
+        widths = {}
+        for name, column in self.lists.items():
+            limit = max_target_tokens if name == "labels" else max_input_tokens
+            longest = int(column.lengths.max())
+            if limit is not None and longest > limit:
+                raise UserError(
+                    f"A row of {name} is longer than the fixed width {limit}.",
+                    received=f"{longest} tokens",
+                    mend="tokenise with the same lengths",
+                )
+            widths[name] = round_up(max(limit or longest, 1), self.multiple)
+        return replace(self, widths=widths)
+
+    def shapes(self, batch_size: int) -> dict[str, list[int]]:
+        """The shapes of a batch of fixed widths, by name."""
+        shapes = {name: [batch_size, width] for name, width in self.widths.items()}
+        shapes["attention_mask"] = shapes["input_ids"]
+        if self.labels is not None:
+            shapes["labels"] = [batch_size]
+        return shapes
+
+    def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        rows = steps[0]["rows"]
+        batch = {"lengths": self.lists["input_ids"].lengths[rows]}
+        for name, column in self.lists.items():
+            longest = max(int(column.lengths[rows].max()), 1)
+            width = self.widths.get(name) or round_up(longest, self.multiple)
+            batch[name] = column.padded(rows, width, self.pads[name]).ravel()
+        if self.labels is not None:
+            batch["labels"] = self.labels[rows]
+        return batch
+
+
+def _through_datasets(plan: list[np.ndarray], collate: _Collate) -> tf.data.Dataset:
+    """The plan as a Dataset with one row a step, each collated into its batch."""
+    ends = np.cumsum([len(rows) for rows in plan])
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    rows = pyarrow.ListArray.from_arrays(offsets, np.concatenate(plan))
+    steps = datasets.Dataset(pyarrow.table({"rows": rows})).with_format("numpy")
+    batches = steps.to_tf_dataset(
+        batch_size=1,
+        shuffle=False,
+        collate_fn=collate,
+        prefetch=False,
+        num_test_batches=1,
+    )
+    is_text = "labels" in collate.lists
+    return batches.map(
+        partial(_shaped, has_text_labels=is_text), num_parallel_calls=tf.data.AUTOTUNE
+    )
+
+
+def _shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Tensor]:
+    """The flat columns as `[batch, length]` int32 with their attention mask."""
+    lengths = flat["lengths"]
+    shape = tf.stack([tf.size(lengths), -1])
+    batch = {}
+    for name, values in flat.items():
+        if values.dtype.is_integer:
+            values = tf.cast(values, tf.int32)
+        if name in ("input_ids", "token_type_ids") or (
+            name == "labels" and has_text_labels
+        ):
+            values = tf.reshape(values, shape)
+        batch[name] = values
+    del batch["lengths"]
+    batch["attention_mask"] = tf.sequence_mask(
+        lengths, tf.shape(batch["input_ids"])[1], dtype=tf.int32
+    )
+    return batch
+
+
+def _with_static_shapes(
+    shapes: dict[str, list[int]], batch: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """The batch with the sizes that `"fixed"` promises, for TPUs and XLA."""
+    return {name: tf.ensure_shape(batch[name], shape) for name, shape in shapes.items()}

@@ -1,0 +1,187 @@
+"""Data files to raw rows: json, jsonl, tsv, csv and parquet, plain or gz.
+
+A reader yields `(place, row)`, the place being words such as `"line 7"` for messages.
+Blank lines are passed over. Where the file is malformed it raises a `UserError` that
+names file, place and, for json, the column of the text.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from kerastune_llm.data import squad_json
+from kerastune_llm.data.files import check_file, open_bytes, open_text
+from kerastune_llm.errors import UserError
+from kerastune_llm.tasks.task import Row
+
+PlacedRow = tuple[str, Row]
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
+
+
+def read_file(
+    path: Path, *, tsv_columns: Sequence[str] = (), wanted: Sequence[str] = ()
+) -> Iterator[PlacedRow]:
+    """Raw rows of a file, in the form its name says (`.json.gz` is json in a gz).
+
+    Args:
+        path: The file.
+        tsv_columns: Column names for a tsv file without a header.
+        wanted: Columns that tell a tsv file's header from a first row.
+
+    Raises:
+        UserError: The file is missing, empty, malformed, or of no known form.
+    """
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix not in SUFFIXES:
+        raise UserError(
+            "The form of the data file is not known from its name.",
+            accepted=", ".join(SUFFIXES) + ", each also with .gz",
+            received=str(path),
+        )
+    check_file(path)
+    if suffix == ".tsv":
+        return _read_tsv(path, tsv_columns, wanted)
+    if suffix == ".csv":
+        return _read_csv(path)
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    return _read_json(path) if suffix == ".json" else _read_jsonl(path)
+
+
+def _read_json(path: Path) -> Iterator[PlacedRow]:
+    with open_text(path) as file:
+        text = file.read()
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            yield from _read_jsonl(path)
+            return
+        raise UserError(
+            f"{path}, line {error.lineno}, column {error.colno}: "
+            f"malformed json ({error.msg})."
+        ) from error
+    del text
+    rows = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        raise UserError(
+            f"{path} holds no rows.",
+            accepted='a list of objects, {"data": [...]}, or SQuAD\'s json',
+            received=f"json of type {type(content).__name__}",
+        )
+    if squad_json.is_squad(rows):
+        yield from squad_json.read(path, rows)
+        return
+    for number, row in enumerate(rows, start=1):
+        yield f"row {number}", _object(row, path, f"row {number}")
+
+
+def _read_jsonl(path: Path) -> Iterator[PlacedRow]:
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(
+                    f"{path}, line {number}, column {error.colno}: "
+                    f"malformed json ({error.msg}).",
+                    accepted="one json object on each line",
+                ) from error
+            yield f"line {number}", _object(row, path, f"line {number}")
+
+
+def _object(row: Any, path: Path, place: str) -> Row:
+    if not isinstance(row, dict):
+        raise UserError(
+            f"{path}, {place}: not a json object.",
+            accepted='{"column": value, ...}',
+            received=repr(row)[:80],
+        )
+    return row
+
+
+def _read_tsv(
+    path: Path, tsv_columns: Sequence[str], wanted: Sequence[str]
+) -> Iterator[PlacedRow]:
+    """Rows of GLUE's tsv: tabs part the fields and quotes mean nothing."""
+    columns: Sequence[str] = ()
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            line = line.rstrip("\r\n")
+            if not line.strip():
+                continue
+            fields = line.split("\t")
+            if not columns:
+                has_header = not tsv_columns or set(wanted) <= set(fields)
+                columns = fields if has_header else tsv_columns
+                if has_header:
+                    _check_header(path, columns)
+                    continue
+            yield f"line {number}", _named(path, number, columns, fields)
+
+
+def _read_csv(path: Path) -> Iterator[PlacedRow]:
+    # The limit of 131,072 characters a field is less than a long document.
+    csv.field_size_limit(sys.maxsize)
+    columns: Sequence[str] = ()
+    with open_text(path, newline="") as file:
+        reader = csv.reader(file, strict=True)
+        last_line = 0
+        try:
+            for fields in reader:
+                number, last_line = last_line + 1, reader.line_num
+                if not fields:
+                    continue
+                if not columns:
+                    columns = fields
+                    _check_header(path, columns)
+                    continue
+                yield f"line {number}", _named(path, number, columns, fields)
+        except csv.Error as error:
+            raise UserError(
+                f"{path}, line {last_line + 1}: malformed csv ({error}).",
+                accepted='comma separated fields, with "" for a quote in quotes',
+            ) from error
+
+
+def _check_header(path: Path, columns: Sequence[str]) -> None:
+    doubled = sorted({name for name in columns if columns.count(name) > 1})
+    if doubled:
+        raise UserError(
+            f"{path}: the header names a column twice.", received=", ".join(doubled)
+        )
+
+
+def _named(path: Path, number: int, columns: Sequence[str], fields: list[str]) -> Row:
+    if len(fields) != len(columns):
+        raise UserError(
+            f"{path}, line {number}: wrong number of fields.",
+            accepted=f"{len(columns)}: {', '.join(columns)}",
+            received=f"{len(fields)}: {', '.join(fields)[:80]}",
+        )
+    return dict(zip(columns, fields, strict=True))
+
+
+def _read_parquet(path: Path) -> Iterator[PlacedRow]:
+    number = 0
+    with open_bytes(path) as file:
+        # Parquet is read from its end, which a gz stream has no way to.
+        content = io.BytesIO(file.read()) if path.suffix == ".gz" else file
+        try:
+            for batch in pyarrow.parquet.ParquetFile(content).iter_batches(10_000):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise UserError(
+                f"{path}: not a parquet file, or a damaged one ({error})."
+            ) from error

@@ -1,0 +1,241 @@
+"""Raw rows to canonical ones: the template's fields, `id`, and what is to be learned.
+
+A seq2seq row has `target` (text) and `references` (list of texts), a labelled one
+`label`: the index, the name while the task's labels are still unknown, or a number for
+regression.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import datasets
+
+from kerastune_llm.data.labels import is_null_label, label_index, label_name
+from kerastune_llm.errors import UserError, UserErrors, nearest
+from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
+
+CHUNK = 10_000
+
+
+@dataclass
+class ColumnError(Exception):
+    """One value of one row is not what the task needs."""
+
+    column: str
+    what: str
+    accepted: str | None = None
+    received: object = None
+    mend: str | None = None
+
+
+@dataclass
+class Table:
+    """Raw rows from one place.
+
+    Args:
+        name: The file, or what stands for it in messages.
+        rows: `(place, row)` pairs.
+    """
+
+    name: str
+    rows: Iterable[tuple[str, Row]]
+
+
+@dataclass
+class Problems:
+    """The first problem of each kind with the number of rows that have it."""
+
+    found: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
+
+    def add(self, table: str, place: str, error: ColumnError) -> None:
+        entry = self.found.setdefault(
+            (table, error.column, error.what), [place, error, 0]
+        )
+        entry[2] += 1
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            raise UserErrors(
+                self._as_user_error(table, *entry)
+                for (table, _, _), entry in self.found.items()
+            )
+
+    def _as_user_error(
+        self, table: str, place: str, error: ColumnError, count: int
+    ) -> UserError:
+        also = f" ({count:,} rows are like this)" if count > 1 else ""
+        return UserError(
+            f"{table}, {place}, column {error.column!r}: {error.what}{also}.",
+            accepted=error.accepted,
+            received=error.received,
+            mend=error.mend,
+        )
+
+
+def input_fields(task: Task) -> tuple[str, ...]:
+    """Columns that the input templates name, for both forms of the task."""
+    both = task.fields(as_text=False) + task.fields(as_text=True)
+    return tuple(dict.fromkeys(both))
+
+
+def to_dataset(
+    task: Task, tables: Iterable[Table], *, require_target: bool
+) -> datasets.Dataset:
+    """All tables' rows in canonical form, checked to the last one.
+
+    Raises:
+        UserErrors: The first problem of each kind, with file, row and column.
+    """
+    problems = Problems()
+    features = _features(task, require_target=require_target)
+    rows = _canonical_rows(task, tables, problems, require_target)
+    chunks = []
+    while chunk := list(islice(rows, CHUNK)):
+        chunks.append(datasets.Dataset.from_list(chunk, features=features))
+    problems.raise_if_any()
+    if not chunks:
+        return datasets.Dataset.from_dict({name: [] for name in features}, features)
+    return datasets.concatenate_datasets(chunks)
+
+
+def _features(task: Task, *, require_target: bool) -> datasets.Features:
+    text = datasets.Value("string")
+    features = {"id": text} | {name: text for name in input_fields(task)}
+    if require_target and not task.has_labels:
+        features |= {"target": text, "references": datasets.List(text)}
+    elif require_target and task.kind == "regression":
+        features["label"] = datasets.Value("float32")
+    elif require_target:
+        features["label"] = datasets.Value("int64") if task.labels else text
+    return datasets.Features(features)
+
+
+def _canonical_rows(
+    task: Task, tables: Iterable[Table], problems: Problems, require_target: bool
+) -> Iterator[Row]:
+    number = 0
+    for table in tables:
+        for place, raw in table.rows:
+            try:
+                yield canonical_row(task, raw, number, require_target=require_target)
+            except ColumnError as error:
+                problems.add(table.name, place, error)
+            number += 1
+
+
+def canonical_row(task: Task, raw: Row, number: int, *, require_target: bool) -> Row:
+    """One row in canonical form.
+
+    Args:
+        task: The task; its renames and its `prepare` are applied.
+        raw: The row as read.
+        number: Position among all rows, the `id` of a row without one.
+        require_target: Whether what is to be learned must be there.
+
+    Raises:
+        ColumnError: A column is missing, null, of the wrong type or out of range.
+    """
+    row = task.prepare(_renamed(task, raw))
+    identity = row.get(task.id_column)
+    canonical = {"id": str(number if identity is None else identity)}
+    for name in input_fields(task):
+        canonical[name] = _text(task, row, name)
+    if not require_target:
+        return canonical
+    if task.has_labels:
+        return canonical | {"label": _label(task, row)}
+    return canonical | _target(task, row)
+
+
+def _renamed(task: Task, raw: Row) -> Row:
+    row = dict(raw)
+    for name, source in task.columns.items():
+        row.pop(name, None)
+        if source in raw:
+            row[name] = raw[source]
+    return row
+
+
+def _present(task: Task, row: Row, name: str) -> Any:
+    """The value of a column, which must be there and not be null."""
+    source = task.columns.get(name, name)
+    if name not in row:
+        alike = nearest(source, row, count=1) or ("COLUMN",)
+        is_label = task.has_labels and name == task.label_column
+        option = "label-column " if is_label else f"columns {name}="
+        raise ColumnError(
+            source,
+            "the column is missing",
+            accepted=f"there are {', '.join(map(str, row))}",
+            mend=f"--task.{option}{alike[0]}",
+        )
+    if row[name] is None:
+        raise ColumnError(source, "the value is null", mend="fill it or drop the row")
+    return row[name]
+
+
+def _text(task: Task, row: Row, name: str) -> str:
+    value = _present(task, row, name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _not_text(task, name, value)
+    return str(value)
+
+
+def _not_text(task: Task, name: str, value: object) -> ColumnError:
+    source = task.columns.get(name, name)
+    return ColumnError(source, "the value is not text", received=repr(value)[:80])
+
+
+def _target(task: Task, row: Row) -> Row:
+    references = None
+    column = task.references_column
+    if column and (column in row or not task.target_template):
+        references = _references(task, column, row)
+    if not task.target_template:
+        return {"target": references[0] if references else "", "references": references}
+    texts = {n: _text(task, row, n) for n in template_fields(task.target_template)}
+    target = render_template(task.target_template, texts)
+    return {
+        "target": target,
+        "references": [target] if references is None else references,
+    }
+
+
+def _references(task: Task, column: str, row: Row) -> list[str]:
+    value = _present(task, row, column)
+    if isinstance(value, Mapping) and "text" in value:
+        value = value["text"]
+    answers = [value] if isinstance(value, str) else value
+    if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
+        raise _not_text(task, column, value)
+    return answers
+
+
+def _label(task: Task, row: Row) -> int | str | float:
+    value = _present(task, row, task.label_column)
+    column = task.columns.get(task.label_column, task.label_column)
+    if is_null_label(value):
+        raise ColumnError(column, "the value is null", mend="fill it or drop the row")
+    if task.kind == "regression":
+        return _number(column, value)
+    known = label_index(value, task.labels) if task.labels else label_name(value)
+    if known is None:
+        last = len(task.labels) - 1
+        names = f"{', '.join(task.labels)}, or 0 to {last}" if task.labels else "text"
+        raise ColumnError(
+            column,
+            "the label is outside the label set",
+            accepted=names,
+            received=repr(value)[:80],
+        )
+    return known
+
+
+def _number(column: str, value: object) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        what = "the value is not a number"
+        raise ColumnError(column, what, received=repr(value)[:80]) from None
