@@ -1,5 +1,6 @@
 """Which variables of a model train, and how many parameters there are of each part."""
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -73,10 +74,14 @@ def set_trainable(model: keras.Model, names: Collection[str]) -> None:
     again with other names; all names undo every freezing. Fixed parameters
     (`Layout.fixed`) never train, named or not.
 
-    Freezing a layer freezes its sublayers, and T5's embedding is a sublayer of the
-    encoder, of the decoder and the tied head at once. So every container stays
-    trainable and only leaves freeze; a layer of which some variables train keeps the
-    others among its non-trainable ones.
+    Every layer stays `trainable`, and frozen variables move to the non-trainable ones
+    of the layer that owns them. `layer.trainable = False` would not do: it spreads to
+    sublayers, and T5's embedding is a sublayer of the encoder, of the decoder and the
+    tied head at once; and during `fit` Keras puts the flags back to what they were at
+    `compile`, container by container, which thaws such a shared layer.
+
+    A compiled model follows at the next `fit` when variables freeze; when variables
+    thaw that its optimizer has not seen, compile it again.
 
     Args:
         model: A built transformers model.
@@ -128,7 +133,9 @@ def count_parameters_of_config(
         if config.is_encoder_decoder
         else transformers.TFAutoModelForSequenceClassification
     )
-    with tf.Graph().as_default():
+    with tf.Graph().as_default(), warnings.catch_warnings():
+        # About equal initial values, which are never drawn here.
+        warnings.filterwarnings("ignore", message="The initializer .* is unseeded")
         model = auto.from_config(config)
         model.build_in_name_scope()
         return count_parameters(model)
@@ -142,17 +149,9 @@ def _label(part: Part, table: ParameterTable) -> str:
 def _set_own(layer: keras.layers.Layer, chosen: set[int]) -> None:
     """Divide a layer's own variables into the chosen, which train, and the rest."""
     own = _own_variables(layer)
-    born_trainable = {id(variable) for variable in own if variable.trainable}
-    if born_trainable and not born_trainable & chosen and _is_leaf(layer):
-        # Frozen as a whole, so that `layer.trainable` says what is the case.
-        layer.trainable = False
-        chosen = born_trainable
-    layer._trainable_weights = [v for v in own if id(v) in chosen]
-    layer._non_trainable_weights = [v for v in own if id(v) not in chosen]
-
-
-def _is_leaf(layer: keras.layers.Layer) -> bool:
-    return not any(True for _ in layer._flatten_layers(include_self=False))
+    # In place: Keras tracks a variable again when its list is assigned.
+    layer._trainable_weights[:] = [v for v in own if id(v) in chosen]
+    layer._non_trainable_weights[:] = [v for v in own if id(v) not in chosen]
 
 
 def _own_variables(layer: keras.layers.Layer) -> list[tf.Variable]:
