@@ -119,8 +119,7 @@ def _head(layout: "Layout") -> frozenset[str]:
         raise UserError(
             f"This {layout.model_type} has no head to train.",
             accepted="a model with an LM head or a classifier",
-            mend="load the model for the task, or choose --method last_n of a model "
-            "with a head",
+            mend="load the model with its task's head, or choose --method freeze",
         )
     if layout.head_is_tied:
         logger.warning(
