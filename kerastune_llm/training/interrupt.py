@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM end a run between two steps, so that it can be saved."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from kerastune_llm.backend import keras
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stops `fit` after the step in which a signal came; pass it as a callback.
+
+    Args:
+        requested: Whether a signal came; read it after `fit`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requested = False
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self.requested:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        # A signal that came during the validation at the end of an epoch.
+        self.on_train_batch_end(epoch)
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Note the first signal; let the second one end everything at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        logger.warning(
+            "%s: stopping after this step; once more to stop at once",
+            signal.Signals(number).name,
+        )
+
+
+@contextlib.contextmanager
+def graceful_interrupt() -> Iterator[Interrupt]:
+    """Catch SIGINT and SIGTERM while `fit` runs.
+
+    The first signal stops `fit` after the current step, with the weights whole; the
+    second raises KeyboardInterrupt. Outside the main thread Python delivers no
+    signals, and nothing is caught.
+
+    Example:
+        with graceful_interrupt() as interrupt:
+            model.fit(batches, callbacks=[interrupt])
+        if interrupt.requested: ...
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = {number: signal.signal(number, interrupt.handle) for number in _SIGNALS}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,185 @@
+"""One training step, and the loss of a whole dataset, both weighted by label tokens."""
+
+import functools
+import weakref
+from collections.abc import Mapping
+
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.errors import UserError
+
+IGNORED = -100
+
+Batch = Mapping[str, tf.Tensor]
+GraphFunction = tf.types.experimental.PolymorphicFunction
+
+
+def compile_model(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, jit: bool = False
+) -> None:
+    """Compile with the model's own loss and `train_step`; then `fit` as usual.
+
+    Args:
+        model: A TensorFlow model of transformers, built.
+        optimizer: Made in the same strategy scope.
+        jit: Compile the whole step with XLA.
+    """
+    model.compile(optimizer=optimizer, loss=model.hf_compute_loss, jit_compile=jit)
+    model.train_step = functools.partial(train_step, model)
+
+
+def train_step(model: keras.Model, data: Batch) -> dict[str, tf.Tensor]:
+    """One update; the logs are this step's own values, not Keras' running means.
+
+    The loss is the sum over the labels of all replicas divided by their number, so it
+    does not depend on how rows are split, and a batch without labels counts nothing.
+
+    Args:
+        model: A model that went through `compile_model`.
+        data: A batch of `build_dataset`: inputs with `labels`, or a pair of the two.
+
+    Returns:
+        Scalars: `loss`, `gradient_norm` (before clipping), `learning_rate`, `tokens`
+        (inputs and labels without padding) and `examples`.
+    """
+    batch = _with_labels(data)
+    count = _sum_over_replicas(_label_count(batch["labels"]))
+    with tf.GradientTape() as tape:
+        total, _ = loss_sum(model, batch, training=True)
+        # The optimizer sums the gradients of the replicas.
+        loss = total / tf.maximum(count, 1.0)
+    model.optimizer.minimize(loss, model.trainable_variables, tape=tape)
+    logs = {"loss": _sum_over_replicas(loss), **_optimizer_logs(model.optimizer)}
+    logs["tokens"] = _sum_over_replicas(_token_count(batch))
+    logs["examples"] = _sum_over_replicas(tf.shape(batch["labels"])[0])
+    return logs
+
+
+def loss_sum(
+    model: keras.Model, batch: Batch, *, training: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The model's loss summed over labels, and the number of labels.
+
+    Args:
+        model: A model whose output has `loss` when it is given `labels`.
+        batch: `input_ids` `[batch, length]` and `labels`: `[batch, length]` tokens, or
+            `[batch]` classes or values; -100 marks no label.
+        training: Whether dropout is on.
+
+    Returns:
+        Two float32 scalars; both zero for a batch without labels.
+    """
+    labels = batch["labels"]
+    count = _label_count(labels)
+    if _is_text(labels):
+        # Transformers' mean over no token is 0/0: give it some, and count none.
+        labels = tf.where(count > 0, labels, tf.zeros_like(labels))
+        loss = model({**batch, "labels": labels}, training=training).loss
+        return tf.reduce_mean(tf.cast(loss, tf.float32)) * count, count
+    mask = _label_mask(labels)
+    labels = tf.where(mask, labels, tf.zeros_like(labels))
+    loss = model({**batch, "labels": labels}, training=training).loss
+    losses = tf.reshape(tf.cast(loss, tf.float32), tf.shape(labels))
+    return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
+
+
+def evaluate_loss(model: keras.Model, batches: tf.data.Dataset) -> float:
+    """The mean loss per label token (per example for a head), without dropout.
+
+    Args:
+        model: The model; it need not be compiled.
+        batches: A finite dataset of batches with labels, as `build_dataset` makes.
+
+    Raises:
+        UserError: There is no label in the whole dataset.
+    """
+    # One graph for all lengths, where the dataset says that they vary.
+    sums = _compiled_loss_sum(model).get_concrete_function(batches.element_spec)
+    total = count = 0.0
+    for data in batches:
+        batch_total, batch_count = sums(data)
+        total += float(batch_total)
+        count += float(batch_count)
+    if count == 0:
+        raise UserError("There is no label to compute a loss of.")
+    return total / count
+
+
+# A function is traced once a model, not once an evaluation.
+_LOSS_SUMS: weakref.WeakKeyDictionary[
+    keras.Model, tuple[tuple[int, ...], GraphFunction]
+] = weakref.WeakKeyDictionary()
+
+
+def _compiled_loss_sum(model: keras.Model) -> GraphFunction:
+    # A method that wraps or merges layers changes the variables: trace again.
+    structure = tuple(id(variable) for variable in model.variables)
+    known, function = _LOSS_SUMS.get(model, (None, None))
+    if known != structure:
+        function = _make_loss_sum(weakref.ref(model))
+        _LOSS_SUMS[model] = (structure, function)
+    return function
+
+
+def _make_loss_sum(reference: weakref.ref) -> GraphFunction:
+    """A graph of `loss_sum` that does not keep the model alive."""
+
+    def sums(data: Batch | tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        return loss_sum(reference(), _with_labels(data), training=False)
+
+    return tf.function(sums)
+
+
+def _with_labels(data: Batch | tuple) -> dict[str, tf.Tensor]:
+    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise UserError(
+            "Sample weights are not supported; the loss is weighted by label tokens.",
+            mend="pass (inputs, labels), or leave rows out by labels of -100",
+        )
+    batch = dict(inputs) if labels is None else {**inputs, "labels": labels}
+    if "labels" not in batch:
+        raise UserError(
+            "The batches have no labels.",
+            accepted="a dict with `labels`, or a pair (inputs, labels)",
+            received=", ".join(batch),
+        )
+    return batch
+
+
+def _is_text(labels: tf.Tensor) -> bool:
+    return labels.dtype.is_integer and labels.shape.rank == 2
+
+
+def _label_mask(labels: tf.Tensor) -> tf.Tensor:
+    if labels.dtype.is_integer:
+        return labels != IGNORED
+    return tf.ones_like(labels, tf.bool)
+
+
+def _label_count(labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(_label_mask(labels), tf.float32))
+
+
+def _token_count(batch: Batch) -> tf.Tensor:
+    mask = batch.get("attention_mask", tf.ones_like(batch["input_ids"]))
+    count = tf.reduce_sum(tf.cast(mask, tf.int32))
+    if _is_text(batch["labels"]):
+        count += tf.reduce_sum(tf.cast(_label_mask(batch["labels"]), tf.int32))
+    return count
+
+
+def _sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _optimizer_logs(optimizer: keras.optimizers.Optimizer) -> dict[str, tf.Tensor]:
+    """What the optimizer did; a Keras optimizer of the user's own has no norm."""
+    # With mixed_float16 Keras wraps the optimizer in a loss scale.
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    logs = {"learning_rate": tf.identity(inner.learning_rate)}
+    if hasattr(inner, "gradient_norm"):
+        logs["gradient_norm"] = tf.identity(inner.gradient_norm)
+    return logs
