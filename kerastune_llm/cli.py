@@ -5,6 +5,7 @@ Nothing here imports TensorFlow: `--help` and a wrong flag answer at once.
 
 import argparse
 import dataclasses
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from kerastune_llm.errors import UserError, unknown_name
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kerastune: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"kerastune: no room left on the disk: {error.strerror}{place}. What was "
+            "saved before is whole.\n"
+            "  To mend it: free some space, or another --output",
+            file=sys.stderr,
+        )
+        return EXIT_USER_ERROR
 
 
 def _run(arguments: list[str]) -> int:
@@ -236,7 +249,7 @@ def _nested(options: dict[str, Any]) -> dict[str, Any]:
         path = paths.get(dest) or tuple(dest.split("."))
         if dest == "task":
             path = ("task", "name")
-        elif dest not in paths and path[0] != "method":
+        elif value is None or (dest not in paths and path[0] != "method"):
             continue
         place = values
         for part in path[:-1]:

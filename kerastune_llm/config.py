@@ -129,6 +129,12 @@ class DataConfig(_Group):
     )
     train: Path | None = Field(None, description="training file")
     validation: Path | None = Field(None, description="validation file")
+    validation_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="training rows held out where there is no validation file",
+    )
     max_train_samples: PositiveInt | None = Field(None, description="rows at most")
     max_validation_samples: PositiveInt | None = Field(None, description="rows at most")
     max_input_tokens: PositiveInt | None = Field(

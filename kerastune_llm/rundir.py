@@ -1,13 +1,12 @@
 """The run directory: the only file that knows the file names in it.
 
-Every write is atomic: a file or folder is complete under a temporary name before it
-takes its own, so a kill or a full disk leaves what was there.
+Every write is atomic: a file is complete under a temporary name before it takes its
+own, so a kill or a full disk leaves what was there.
 """
 
 import contextlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -131,30 +130,9 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill, which takes the place of `path` when all went well.
-
-    The earlier folder stays whole until the new one is complete.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_sibling(path) as temporary:
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            with _temporary_sibling(path) as old:
-                path.rename(old)
-                temporary.rename(path)
-        else:
-            temporary.rename(path)
-
-
-@contextlib.contextmanager
 def _temporary_sibling(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield temporary
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

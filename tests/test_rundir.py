@@ -3,7 +3,7 @@ import json
 import pytest
 
 from kerastune_llm.errors import UserError
-from kerastune_llm.rundir import RunDir, replacing_folder, write_json, write_jsonl
+from kerastune_llm.rundir import RunDir, write_json, write_jsonl
 
 
 def test_create_refuses_a_run(tmp_path):
@@ -49,18 +49,4 @@ def test_a_failing_write_keeps_the_earlier_file(tmp_path):
     with pytest.raises(OSError, match="no space"):
         write_jsonl(path, rows())
     assert path.read_text() == '{"a": 1}\n'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "model"
-    with replacing_folder(path) as folder:
-        (folder / "one").write_text("1")
-    with pytest.raises(OSError), replacing_folder(path) as folder:
-        (folder / "two").write_text("2")
-        raise OSError("no space left on device")
-    assert [file.name for file in path.iterdir()] == ["one"]
-    with replacing_folder(path) as folder:
-        (folder / "three").write_text("3")
-    assert [file.name for file in path.iterdir()] == ["three"]
     assert list(tmp_path.iterdir()) == [path]

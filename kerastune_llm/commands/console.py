@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import datasets
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,21 +16,33 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from kerastune_llm.models.surgery import ParameterTable, table_rows
+
 console = Console(highlight=False, soft_wrap=True)
 
 PACKAGE_LOGGER = logging.getLogger("kerastune_llm")
 
 
+class _ConsoleHandler(logging.Handler):
+    """Messages as plain lines of the shared console, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warns = record.levelno >= logging.WARNING
+        prefix = f"{record.levelname.lower()}: " if warns else ""
+        style = "yellow" if warns else None
+        console.print(prefix + record.getMessage(), style=style, markup=False)
+
+
 @contextlib.contextmanager
 def logging_to(log_file: Path | None) -> Iterator[None]:
     """Show the package's log messages on the console and append them to `log_file`."""
-    handlers: list[logging.Handler] = [
-        RichHandler(console=console, show_time=False, show_path=False, markup=False)
-    ]
+    handlers: list[logging.Handler] = [_ConsoleHandler()]
     if log_file is not None:
         to_file = logging.FileHandler(log_file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(to_file)
+    if not console.is_terminal:
+        datasets.disable_progress_bars()
     level = PACKAGE_LOGGER.level
     PACKAGE_LOGGER.setLevel(logging.INFO)
     for handler in handlers:
@@ -77,3 +89,9 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show_parameters(table: ParameterTable) -> None:
+    """Print the parameters by part: in all, and those that train."""
+    rows = [(*row[:3], f"{row[3]:.3g}") for row in table_rows(table)]
+    show_table("parameters", ["part", "total", "trainable", "percent"], rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kerastune_llm.commands.assemble import (
     assemble,
-    load_split,
+    load_validation,
     make_scorer,
     say_truncation,
 )
@@ -42,10 +42,10 @@ def evaluate(
         values = read_config_file(run_dir.config)
         config = RunConfig.parse(merge(values, changes or {}))
         recipe = assemble(config, run_dir.model)
-        split = load_split(recipe, "validation")
+        split = load_validation(recipe)
         say_truncation("validation", split)
         model = load_model(
-            run_dir.model, kind=recipe.model_kind, labels=recipe.task.labels
+            run_dir.model, kind=recipe.model_kind, labels=recipe.task.labels or None
         )
         with progress("scoring") as on_batch:
             scores = make_scorer(recipe, model).score(

@@ -4,12 +4,13 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from kerastune_llm import __version__
 from kerastune_llm.backend import tf
-from kerastune_llm.commands.assemble import Recipe
+from kerastune_llm.commands.assemble import Recipe, data_source
 from kerastune_llm.commands.console import console
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
 from kerastune_llm.training.reports import model_card, plot_history
@@ -53,7 +54,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def finish_run(
-    run: RunDir, recipe: Recipe, scores: Scores | None, facts: dict[str, Any]
+    run: RunDir, recipe: Recipe, scores: Scores | None, facts: Mapping[str, Any]
 ) -> None:
     """Write predictions, plots, the model card and, last, `metrics.json`.
 
@@ -82,7 +83,7 @@ def finish_run(
     write_json(run.metrics, metrics)
 
 
-def say_what_next(run: RunDir, starter: bool) -> None:
+def say_what_next(run: RunDir, recipe: Recipe) -> None:
     """Say where everything is, and the commands that go on from here."""
     path = run.path
     console.print(
@@ -94,10 +95,16 @@ def say_what_next(run: RunDir, starter: bool) -> None:
         "--output answers.jsonl"
     )
     console.print(f"  curves:        tensorboard --logdir {run.tensorboard}")
-    if starter:
+    task, model = recipe.task.name, recipe.config.model
+    if model == "starter":
         console.print(
-            "This was the bundled starter. The real thing:\n"
-            "  kerastune train squad --model google/flan-t5-small"
+            "This was the bundled starter, a toy next to a real model. The real one:\n"
+            f"  kerastune train {task} --model google/flan-t5-small"
+        )
+    elif data_source(recipe.config) == "sample":
+        console.print(
+            "These were generated sample rows. The real ones:\n"
+            f"  kerastune train {task} --model {model} --data.source hub"
         )
 
 

@@ -1,6 +1,6 @@
 """`kerastune train`: from a configuration to a run directory."""
 
-import logging
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +8,29 @@ from typing import Any
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.assemble import (
+    Recipe,
     assemble,
     load_splits,
-    make_scorer,
     say_truncation,
-    with_bundled_defaults,
+    with_bundled_settings,
 )
-from kerastune_llm.commands.console import console, logging_to, show_parameters
-from kerastune_llm.commands.finish import begin_run, finish_run
+from kerastune_llm.commands.console import (
+    console,
+    logging_to,
+    show_parameters,
+    show_table,
+)
+from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.methods.method import make_method
+from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.rundir import RunDir, new_run_path
+from kerastune_llm.training.callbacks import completed_steps
 from kerastune_llm.training.interrupt import graceful_interrupt
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.precision import set_precision
@@ -31,8 +38,6 @@ from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.seed import seed_everything
 from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.strategy import get_strategy
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,40 +72,37 @@ def train(
     """
     if not isinstance(config, RunConfig):
         config = RunConfig.parse(config)
-    config = with_bundled_defaults(config)
     method = make_method(config.method.name, config.method.options)
     run = RunDir.create(
         config.output
         or new_run_path(config.task.name, Path(config.model).name, config.method.name)
     )
     with logging_to(run.log):
+        config = with_bundled_settings(config)
         optim, runtime = config.optim, config.runtime
         seed_everything(runtime.seed)
-        recipe = assemble(config)
-        recipe, training, validation = load_splits(recipe)
-        begin_run(run, recipe)
+        recipe, training, validation = load_splits(assemble(config))
         say_truncation("training", training)
         say_truncation("validation", validation)
-
-        strategy = get_strategy(runtime.strategy)
         set_precision(runtime.precision, recipe.model_type)
+
         steps_per_epoch = count_steps(len(training.rows), batch_size=optim.batch_size)
         total_steps = optim.max_steps or optim.epochs * steps_per_epoch
-        with strategy.scope():
+        schedule = build_schedule(
+            optim.schedule,
+            learning_rate=optim.learning_rate,
+            warmup=optim.warmup,
+            total_steps=total_steps,
+        )
+        with get_strategy(runtime.strategy).scope():
             model = load_model(
                 config.model,
                 kind=recipe.model_kind,
-                labels=recipe.task.labels,
+                labels=recipe.task.labels or None,
                 from_scratch=config.from_scratch,
                 seed=runtime.seed,
             )
             parameters = apply_method(model, method)
-            schedule = build_schedule(
-                optim.schedule,
-                learning_rate=optim.learning_rate,
-                warmup=optim.warmup,
-                total_steps=total_steps,
-            )
             optimizer = build_optimizer(
                 optim.name,
                 learning_rate=schedule,
@@ -109,6 +111,7 @@ def train(
             )
             compile_model(model, optimizer, jit=runtime.jit)
         show_parameters(parameters)
+        begin_run(run, recipe)
 
         batches = build_dataset(
             training.tokenised,
@@ -123,17 +126,51 @@ def train(
         watch = Watch(
             run,
             recipe,
-            make_scorer(recipe, model) if validation else None,
+            model,
             validation,
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,
         )
-        with graceful_interrupt() as interrupt:
+        with graceful_interrupt() as interrupt, contextlib.closing(watch):
             model.fit(
                 batches,
-                epochs=1,
-                steps_per_epoch=total_steps,
+                epochs=-(-total_steps // steps_per_epoch),
+                steps_per_epoch=steps_per_epoch,
                 verbose=0,
-                callbacks=[*watch.callbacks(model), *callbacks],
+                callbacks=[*watch.callbacks(), *callbacks, interrupt],
             )
-        ...
+        facts = {
+            "trainable": parameters.trainable,
+            "total": parameters.total,
+            "percent": parameters.percent,
+            "training_rows": len(training.rows),
+            "steps": completed_steps(model),
+        }
+        if interrupt.requested:
+            return _interrupted(run, watch)
+        return _finished(run, recipe, watch, facts)
+
+
+def _finished(
+    run: RunDir, recipe: Recipe, watch: Watch, facts: Mapping[str, Any]
+) -> TrainResult:
+    if watch.best is None:
+        watch.save_model()
+    finish_run(run, recipe, watch.best, facts)
+    metrics = watch.best.metrics if watch.best else {}
+    if metrics:
+        show_table("validation", ["metric", "value"], metrics.items())
+    say_what_next(run, recipe)
+    return TrainResult(run.path, metrics, interrupted=False)
+
+
+def _interrupted(run: RunDir, watch: Watch) -> TrainResult:
+    """Save what there is: the best model stays, the weights of now stand beside it."""
+    if watch.best is None:
+        watch.save_model()
+        console.print(f"interrupted; the weights of now are in {run.model}")
+        return TrainResult(run.path, {}, interrupted=True)
+    last = run.checkpoints / "last"
+    save_model(watch.model, watch.recipe.tokenizer, last)
+    console.print(f"interrupted; the best model is in {run.model}, the last in {last}")
+    return TrainResult(run.path, watch.best.metrics, interrupted=True)

@@ -1,0 +1,124 @@
+"""What goes on beside `fit`: logs, evaluations, the best weights."""
+
+import random
+
+from kerastune_llm.backend import keras
+from kerastune_llm.commands.assemble import Recipe, Split, make_scorer
+from kerastune_llm.commands.console import console
+from kerastune_llm.models.checkpoint import save_model
+from kerastune_llm.rundir import RunDir
+from kerastune_llm.training.callbacks import (
+    Evaluate,
+    KeepBest,
+    MetricsLog,
+    StopOnNaN,
+    completed_steps,
+)
+from kerastune_llm.training.progress import Progress
+from kerastune_llm.training.scoring import Scores
+from kerastune_llm.training.tensorboard import TensorBoardLog
+
+SAMPLES = 10
+LOGGED_STEPS = 500
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends `fit` after that many updates, in the middle of an epoch if need be."""
+
+    def __init__(self, total_steps: int) -> None:
+        super().__init__()
+        self.total_steps = total_steps
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if completed_steps(self.model) >= self.total_steps:
+            self.model.stop_training = True
+
+
+class Watch:
+    """The callbacks of a run, and the scores of the best weights so far.
+
+    Args:
+        run: Where logs and the best model go.
+        recipe: What is run.
+        model: The model that trains.
+        validation: The rows to evaluate on, if there are any.
+        total_steps: Updates of the whole run.
+        steps_per_epoch: Updates in an epoch.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        recipe: Recipe,
+        model: keras.Model,
+        validation: Split | None,
+        *,
+        total_steps: int,
+        steps_per_epoch: int,
+    ) -> None:
+        self.run = run
+        self.recipe = recipe
+        self.model = model
+        self.validation = validation
+        self.total_steps = total_steps
+        self.steps_per_epoch = steps_per_epoch
+        self.best: Scores | None = None
+        self._latest: Scores | None = None
+        self._scorer = make_scorer(recipe, model) if validation else None
+        self._progress = Progress(total_steps, console)
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """The callbacks, in the order in which they must be called."""
+        log = MetricsLog(
+            self.run.append_history,
+            every=max(1, self.total_steps // LOGGED_STEPS),
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        board = TensorBoardLog(
+            self.run.tensorboard,
+            every=log.every,
+            steps_per_epoch=self.steps_per_epoch,
+            samples=self._samples,
+        )
+        found = [StopOnNaN(), log, board, self._progress, StopAfter(self.total_steps)]
+        if self._scorer is None:
+            return found
+        settings = self.recipe.config.evaluation
+        keep = KeepBest(
+            self.recipe.task.best_metric, self._save_best, patience=settings.patience
+        )
+        evaluate = Evaluate(
+            self._evaluate,
+            [log.on_evaluation, board.on_evaluation, keep.on_evaluation],
+            every=settings.every,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+        )
+        return [*found, evaluate]
+
+    def close(self) -> None:
+        """Give the terminal back, however `fit` ended."""
+        self._progress.close()
+
+    def save_model(self) -> None:
+        """Make the model as it is now the run's model."""
+        save_model(self.model, self.recipe.tokenizer, self.run.model)
+
+    def _save_best(self) -> None:
+        self.save_model()
+        self.best = self._latest
+
+    def _evaluate(self) -> dict[str, float]:
+        self._latest = self._scorer.score(
+            self.validation.rows, self.validation.tokenised
+        )
+        metrics = self._latest.metrics
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        console.print(f"step {completed_steps(self.model)}: {shown}")
+        return metrics
+
+    def _samples(self) -> list[dict]:
+        records = self._latest.records
+        count = min(SAMPLES, len(records))
+        chosen = random.Random(0).sample(range(len(records)), count)
+        return [records[index] for index in sorted(chosen)]
