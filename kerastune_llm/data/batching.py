@@ -19,9 +19,15 @@ WINDOW = 50
 def count_steps(num_rows: int, *, batch_size: int, epochs: int = 1) -> int:
     """Batches in that many epochs; an epoch's last batch may be smaller.
 
+    Raises:
+        UserError: The batch size is not positive.
+
+    Example:
     >>> count_steps(10, batch_size=4, epochs=2)
     6
     """
+    if batch_size < 1:
+        raise UserError("The batch size must be positive.", received=batch_size)
     return epochs * -(-num_rows // batch_size)
 
 
@@ -56,7 +62,12 @@ def plan_batches(
     >>> plan_batches(np.array([3, 9, 4, 8]), batch_size=2, shuffle=False)
     [array([0, 2]), array([3, 1])]
     """
-    _check(lengths, batch_size, batching)
+    if len(lengths) == 0:
+        raise UserError("There are no rows to make batches of.")
+    if batching not in BATCHINGS:
+        raise UserError(
+            "Unknown batching.", accepted=", ".join(BATCHINGS), received=batching
+        )
     per_epoch = count_steps(len(lengths), batch_size=batch_size)
     steps = per_epoch if steps is None else steps
     plan: list[np.ndarray] = []
@@ -89,17 +100,6 @@ def round_up(length: int, multiple: int) -> int:
     128
     """
     return -(-length // multiple) * multiple
-
-
-def _check(lengths: np.ndarray, batch_size: int, batching: str) -> None:
-    if len(lengths) == 0:
-        raise UserError("There are no rows to make batches of.")
-    if batch_size < 1:
-        raise UserError("The batch size must be positive.", received=batch_size)
-    if batching not in BATCHINGS:
-        raise UserError(
-            "Unknown batching.", accepted=", ".join(BATCHINGS), received=batching
-        )
 
 
 def _epoch(

@@ -82,8 +82,9 @@ def tokenise(
         cache_dir: Default: `$KERASTUNE_CACHE`, or `~/.cache/kerastune`.
 
     Raises:
-        UserError: The cache folder cannot be written.
+        UserError: Labels are not known yet, or the cache folder cannot be written.
     """
+    _check_labels_known(rows, task)
     encoder = _Encoder(task, tokenizer, as_text, max_input_tokens, max_target_tokens)
     folder = _writable(cache_dir or cache_folder())
     key = _key(rows, encoder)
@@ -92,25 +93,36 @@ def tokenise(
         dataset, counts = cached
         logger.info("%d rows tokenised before, cached in %s", len(rows), folder / key)
         return Tokenised(dataset, TruncationReport(len(rows), **counts))
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        dataset = rows.map(
-            _encode,
-            batched=True,
-            batch_size=BATCH,
-            fn_kwargs={"encoder": encoder},
-            remove_columns=rows.column_names,
-            features=_features(rows, encoder),
-            num_proc=num_proc if num_proc > 1 else None,
-            cache_file_name=str(Path(temporary) / "tokens.arrow"),
-            load_from_cache_file=False,
-            new_fingerprint=key,
-            desc="Tokenising",
-        )
-        counts = {name: sum(dataset[name]) for name in COUNTS}
-        dataset = dataset.remove_columns(list(COUNTS))
-        dataset = write_entry(folder, key, dataset, counts)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            file = Path(temporary) / "tokens.arrow"
+            dataset = _encode_all(rows, encoder, key, file, num_proc)
+            counts = {name: sum(dataset[name][:]) for name in COUNTS}
+            dataset = dataset.remove_columns(list(COUNTS))
+            dataset = write_entry(folder, key, dataset, counts)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
     logger.info("%d rows tokenised, kept in %s", len(rows), folder / key)
     return Tokenised(dataset, TruncationReport(len(rows), **counts))
+
+
+def _encode_all(
+    rows: datasets.Dataset, encoder: _Encoder, key: str, file: Path, num_proc: int
+) -> datasets.Dataset:
+    """All rows encoded into `file`, with the columns of `COUNTS`."""
+    return rows.map(
+        _encode,
+        batched=True,
+        batch_size=BATCH,
+        fn_kwargs={"encoder": encoder},
+        remove_columns=rows.column_names,
+        features=_features(rows, encoder),
+        num_proc=num_proc if num_proc > 1 else None,
+        cache_file_name=str(file),
+        load_from_cache_file=False,
+        new_fingerprint=key,
+        desc="Tokenising",
+    )
 
 
 def _writable(folder: Path) -> Path:
@@ -118,12 +130,28 @@ def _writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(
-            f"The cache folder cannot be written ({error.strerror}).",
-            received=str(folder),
-            mend="KERASTUNE_CACHE=/a/folder/of/yours kerastune ...",
-        ) from error
+        raise _not_writable(folder, error) from error
     return folder
+
+
+def _not_writable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The cache folder cannot be written ({error.strerror or error}).",
+        received=str(folder),
+        mend="free some space, or KERASTUNE_CACHE=/another/folder kerastune ...",
+    )
+
+
+def _check_labels_known(rows: datasets.Dataset, task: Task) -> None:
+    if task.kind != "classification" or "label" not in rows.column_names:
+        return
+    if not task.labels or rows.features["label"].dtype == "string":
+        raise UserError(
+            "The rows' labels are names still, not indices.",
+            mend="labels = discover_labels(task, rows); "
+            "rows = encode_labels(rows, labels); "
+            "task = dataclasses.replace(task, labels=labels)",
+        )
 
 
 def _has_labels(rows: datasets.Dataset, task: Task) -> bool:

@@ -36,13 +36,17 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         UserError: It cannot be read, or the gz is damaged.
     """
     open_file = gzip.open if path.suffix == ".gz" else open
-    with open_file(path, "rb") as file:
-        try:
+    try:
+        with open_file(path, "rb") as file:
             yield file
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(
-                f"The gz file is damaged: {error}", received=str(path)
-            ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(
+            f"The gz file is damaged: {error}", received=str(path)
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"The data file cannot be read: {error}", received=str(path)
+        ) from error
 
 
 @contextmanager

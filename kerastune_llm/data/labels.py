@@ -36,18 +36,28 @@ def is_null_label(value: Any) -> bool:
 def label_index(value: Any, labels: tuple[str, ...]) -> int | None:
     """The index of a raw label: by its name, else as the index it is; or `None`.
 
+    Where names are numbers themselves, a number is a name and never an index.
+
     >>> label_index("ham", ("spam", "ham")), label_index("0", ("spam", "ham"))
     (1, 0)
     >>> label_index(2, ("1", "2")), label_index(7, ("spam", "ham"))
     (1, None)
+    >>> label_index(0, ("1", "2")) is None
+    True
     """
     name = label_name(value)
     if name is None:
         return None
     if name in labels:
         return labels.index(name)
-    index = int(name) if name.isascii() and name.isdigit() else -1
+    if not _is_whole(name) or any(_is_whole(label) for label in labels):
+        return None
+    index = int(name)
     return index if 0 <= index < len(labels) else None
+
+
+def _is_whole(name: str) -> bool:
+    return name.isascii() and name.removeprefix("-").isdigit()
 
 
 def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
@@ -69,7 +79,7 @@ def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
             received=f"{len(names)} different: {shown}",
             mend="--task.label-column NAME, or --task.labels first,second",
         )
-    if all(name.removeprefix("-").isdecimal() for name in names):
+    if all(_is_whole(name) for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))
 

@@ -1,5 +1,6 @@
 """Token columns to a `tf.data` pipeline of padded batches, through `to_tf_dataset`."""
 
+import random
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -174,6 +175,8 @@ def _through_datasets(plan: list[np.ndarray], collate: _Collate) -> tf.data.Data
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     rows = pyarrow.ListArray.from_arrays(offsets, np.concatenate(plan))
     steps = datasets.Dataset(pyarrow.table({"rows": rows})).with_format("numpy")
+    # The sample batches are drawn from Python's random numbers, which are the user's.
+    state = random.getstate()
     batches = steps.to_tf_dataset(
         batch_size=1,
         shuffle=False,
@@ -181,6 +184,7 @@ def _through_datasets(plan: list[np.ndarray], collate: _Collate) -> tf.data.Data
         prefetch=False,
         num_test_batches=1,
     )
+    random.setstate(state)
     is_text = "labels" in collate.lists
     return batches.map(
         partial(_shaped, has_text_labels=is_text), num_parallel_calls=tf.data.AUTOTUNE

@@ -29,7 +29,7 @@ def render_inputs(
     """
     template = task.template(as_text=as_text)
     names = task.fields(as_text=as_text)
-    columns = zip(*(rows[name] for name in names), strict=True)
+    columns = zip(*(rows[name][:] for name in names), strict=True)
     return [
         render_template(template, dict(zip(names, values, strict=True)))
         for values in columns
@@ -41,5 +41,5 @@ def render_targets(
 ) -> list[str]:
     """The text to be generated for every row: the target, or the label's name."""
     if task.has_labels:
-        return [task.labels[label] for label in rows["label"]]
-    return list(rows["target"])
+        return [task.labels[label] for label in rows["label"][:]]
+    return list(rows["target"][:])

@@ -7,6 +7,7 @@ from typing import Literal
 
 import datasets
 import numpy as np
+from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 from kerastune_llm.data.labels import discover_labels, encode_labels
@@ -121,9 +122,9 @@ def _hub_table(task: Task, split: str) -> Table:
     name = "/".join(filter(None, (task.hub, task.hub_config)))
     try:
         rows = datasets.load_dataset(
-            task.hub, task.hub_config, split=task.hub_splits[split]
+            task.hub, task.hub_config, split=task.hub_splits.get(split, split)
         )
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, ValueError, HfHubHTTPError, DatasetsError) as error:
         mends = [f"--data.{split} FILE"] + ["--data.source sample"] * bool(task.sample)
         raise UserError(
             f"The dataset {name} cannot be had from the Hugging Face hub ({error}).",
