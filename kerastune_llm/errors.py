@@ -69,6 +69,4 @@ def unknown_name(kind: str, name: str, names: Iterable[str]) -> UserError:
     known = sorted(names)
     alike = nearest(name, known)
     hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
-    return UserError(
-        f"Unknown {kind}.{hint}", accepted=", ".join(known), received=name
-    )
+    return UserError(f"Unknown {kind}.{hint}", accepted=", ".join(known), received=name)

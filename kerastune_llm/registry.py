@@ -1,4 +1,4 @@
-"""Registers of tasks, methods, metrics and optimizers, filled by the modules of a folder.
+"""Registers of tasks, methods, metrics, optimizers, filled by a folder's modules.
 
 A definition registers itself on its own line (`@TASKS.register`), and the register
 imports every module of its package the first time it is asked, so adding one touches
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
         return self._add(name.__name__, name)
 
     def get(self, name: str) -> T:
-        """The definition called `name`; a `UserError` with the nearest names if none."""
+        """The definition called `name`; if none, a `UserError` with the nearest."""
         self._discover()
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)

@@ -9,7 +9,6 @@ from kerastune_llm.errors import UserError, UserErrors
 def test_defaults_and_strings_from_the_command_line():
     config = RunConfig.parse(
         {
-            "task": "cola",
             "optim": {"learning_rate": "3e-4", "batch_size": "32"},
             "task": {"name": "cola", "metrics": "accuracy, matthews_correlation"},
         }
@@ -24,16 +23,16 @@ def test_every_problem_is_reported_at_once():
     with pytest.raises(UserErrors) as caught:
         RunConfig.parse(
             {
-                "task": "sqad",
+                "task": {"name": "sqad", "metrics": "exact_mach"},
                 "method": "haed",
                 "optim": {"name": "adamv", "learning_rate": "-1", "batchsize": 3},
-                "task.metrics": "f2",
             }
         )
     text = str(caught.value)
     assert "Did you mean squad?" in text
     assert "Did you mean head?" in text
-    assert "Did you mean adamw or adam" in text
+    assert "Did you mean adam" in text
+    assert "--task.metrics: Unknown metric. Did you mean exact_match" in text
     assert "--optim.learning-rate should be greater than 0. Received: -1" in text
     assert "Unknown flag --optim.batchsize" in text
     assert "--optim.batch-size" in text
@@ -77,4 +76,4 @@ def test_config_file_that_is_no_mapping(tmp_path):
 
 def test_flags_are_the_dotted_paths():
     assert flags()["--data.max-train-samples"] == ("data", "max_train_samples")
-    assert flags()["--method"] == ("method",)
+    assert flags()["--method"] == ("method", "name")

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import datasets
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,8 +14,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-
-from kerastune_llm.models.surgery import ParameterTable, table_rows
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -42,6 +39,8 @@ def logging_to(log_file: Path | None) -> Iterator[None]:
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(to_file)
     if not console.is_terminal:
+        import datasets
+
         datasets.disable_progress_bars()
     level = PACKAGE_LOGGER.level
     PACKAGE_LOGGER.setLevel(logging.INFO)
@@ -89,9 +88,3 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def show_parameters(table: ParameterTable) -> None:
-    """Print the parameters by part: in all, and those that train."""
-    rows = [(*row[:3], f"{row[3]:.3g}") for row in table_rows(table)]
-    show_table("parameters", ["part", "total", "trainable", "percent"], rows)

@@ -6,28 +6,18 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from kerastune_llm.commands.console import console
+from kerastune_llm.commands.doctor_config import check_config
+from kerastune_llm.commands.finding import Finding, Level
 from kerastune_llm.config import RunConfig
 
-Level = Literal["ok", "note", "warning", "problem"]
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 HUB_TIMEOUT_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: what was found and, where needed, what mends it."""
-
-    level: Level
-    text: str
-    mend: str = ""
 
 
 def doctor(config: RunConfig | None = None) -> int:
@@ -41,8 +31,6 @@ def doctor(config: RunConfig | None = None) -> int:
         findings += list(_shown(check()))
     if config is not None:
         console.print(f"[bold]configuration[/bold] {config.task.name}, {config.model}")
-        from kerastune_llm.commands.doctor_config import check_config
-
         findings += list(_shown(check_config(config)))
     problems = sum(finding.level == "problem" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kerastune_llm.commands.doctor import Finding
+from kerastune_llm.commands.finding import Finding
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
 

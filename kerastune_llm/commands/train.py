@@ -17,7 +17,6 @@ from kerastune_llm.commands.assemble import (
 from kerastune_llm.commands.console import (
     console,
     logging_to,
-    show_parameters,
     show_table,
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
@@ -26,9 +25,10 @@ from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.methods.apply import apply_method
-from kerastune_llm.methods.method import make_method
+from kerastune_llm.methods.method import Method, make_method
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.surgery import ParameterTable, table_rows
 from kerastune_llm.rundir import RunDir, new_run_path
 from kerastune_llm.training.callbacks import completed_steps
 from kerastune_llm.training.interrupt import graceful_interrupt
@@ -79,38 +79,16 @@ def train(
     )
     with logging_to(run.log):
         config = with_bundled_settings(config)
-        optim, runtime = config.optim, config.runtime
-        seed_everything(runtime.seed)
+        optim = config.optim
+        seed_everything(config.runtime.seed)
         recipe, training, validation = load_splits(assemble(config))
         say_truncation("training", training)
         say_truncation("validation", validation)
-        set_precision(runtime.precision, recipe.model_type)
 
         steps_per_epoch = count_steps(len(training.rows), batch_size=optim.batch_size)
         total_steps = optim.max_steps or optim.epochs * steps_per_epoch
-        schedule = build_schedule(
-            optim.schedule,
-            learning_rate=optim.learning_rate,
-            warmup=optim.warmup,
-            total_steps=total_steps,
-        )
-        with get_strategy(runtime.strategy).scope():
-            model = load_model(
-                config.model,
-                kind=recipe.model_kind,
-                labels=recipe.task.labels or None,
-                from_scratch=config.from_scratch,
-                seed=runtime.seed,
-            )
-            parameters = apply_method(model, method)
-            optimizer = build_optimizer(
-                optim.name,
-                learning_rate=schedule,
-                weight_decay=optim.weight_decay,
-                clip_norm=optim.clip_norm,
-            )
-            compile_model(model, optimizer, jit=runtime.jit)
-        show_parameters(parameters)
+        model, parameters = _compiled_model(recipe, method, total_steps)
+        _show_parameters(parameters)
         begin_run(run, recipe)
 
         batches = build_dataset(
@@ -118,7 +96,7 @@ def train(
             tokenizer=recipe.tokenizer,
             batch_size=optim.batch_size,
             steps=total_steps,
-            seed=runtime.seed,
+            seed=config.runtime.seed,
             batching=config.data.batching,
             max_input_tokens=recipe.max_input_tokens,
             max_target_tokens=recipe.max_target_tokens,
@@ -139,23 +117,63 @@ def train(
                 verbose=0,
                 callbacks=[*watch.callbacks(), *callbacks, interrupt],
             )
-        facts = {
-            "trainable": parameters.trainable,
-            "total": parameters.total,
-            "percent": parameters.percent,
-            "training_rows": len(training.rows),
-            "steps": completed_steps(model),
-        }
         if interrupt.requested:
             return _interrupted(run, watch)
-        return _finished(run, recipe, watch, facts)
+        return _finished(run, recipe, watch, parameters, len(training.rows))
+
+
+def _compiled_model(
+    recipe: Recipe, method: Method, total_steps: int
+) -> tuple[keras.Model, ParameterTable]:
+    """The model with the method applied, ready for `fit`, under the run's strategy."""
+    config, optim = recipe.config, recipe.config.optim
+    set_precision(config.runtime.precision, recipe.model_type)
+    schedule = build_schedule(
+        optim.schedule,
+        learning_rate=optim.learning_rate,
+        warmup=optim.warmup,
+        total_steps=total_steps,
+    )
+    with get_strategy(config.runtime.strategy).scope():
+        model = load_model(
+            config.model,
+            kind=recipe.model_kind,
+            labels=recipe.task.labels or None,
+            from_scratch=config.from_scratch,
+            seed=config.runtime.seed,
+        )
+        parameters = apply_method(model, method)
+        optimizer = build_optimizer(
+            optim.name,
+            learning_rate=schedule,
+            weight_decay=optim.weight_decay,
+            clip_norm=optim.clip_norm,
+        )
+        compile_model(model, optimizer, jit=config.runtime.jit)
+    return model, parameters
+
+
+def _show_parameters(table: ParameterTable) -> None:
+    rows = [(*row[:3], f"{row[3]:.3g}") for row in table_rows(table)]
+    show_table("parameters", ["part", "total", "trainable", "percent"], rows)
 
 
 def _finished(
-    run: RunDir, recipe: Recipe, watch: Watch, facts: Mapping[str, Any]
+    run: RunDir,
+    recipe: Recipe,
+    watch: Watch,
+    parameters: ParameterTable,
+    training_rows: int,
 ) -> TrainResult:
     if watch.best is None:
         watch.save_model()
+    facts = {
+        "trainable": parameters.trainable,
+        "total": parameters.total,
+        "percent": parameters.percent,
+        "training_rows": training_rows,
+        "steps": completed_steps(watch.model),
+    }
     finish_run(run, recipe, watch.best, facts)
     metrics = watch.best.metrics if watch.best else {}
     if metrics:

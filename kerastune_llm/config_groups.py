@@ -1,0 +1,206 @@
+"""The groups of fields of RunConfig; their descriptions are the `--help` texts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
+
+from kerastune_llm.registry import METHODS, METRICS, OPTIMIZERS, TASKS, Registry
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _split_pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if any(not sign or not name.strip() or not to.strip() for name, sign, to in pairs):
+        raise ValueError("must be pairs such as question=q,context=c")
+    return {name.strip(): to.strip() for name, _, to in pairs}
+
+
+def named(value: object) -> object:
+    """A bare name as the group it stands for.
+
+    >>> named("cola")
+    {'name': 'cola'}
+    """
+    return {"name": value} if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
+
+
+class Group(BaseModel):
+    """Frozen; a field that does not exist is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def _registered(registry: Registry) -> Any:
+    def check(name: str) -> str:
+        registry.get(name)
+        return name
+
+    return field_validator("name")(staticmethod(check))
+
+
+class TaskConfig(Group):
+    """The task and what is changed about it."""
+
+    name: str = Field(description="task to train; `kerastune list tasks` names them")
+    kind: Literal["seq2seq", "classification"] | None = Field(
+        None, description="for custom: answers with text, or with a label"
+    )
+    form: Literal["auto", "head", "text"] = Field(
+        "auto",
+        description="a labelled task with a classification head, or text to text; "
+        "auto follows the model",
+    )
+    input_template: str | None = Field(
+        None, description='text given to the model: "question: {q} context: {c}"'
+    )
+    target_template: str | None = Field(
+        None, description='text to be generated, for seq2seq: "{answer}"'
+    )
+    label_column: str | None = Field(None, description="column holding the label")
+    labels: Names | None = Field(
+        None, description="label names in index order; discovered when absent"
+    )
+    references_column: str | None = Field(
+        None, description="column with the list of accepted answers"
+    )
+    columns: Columns | None = Field(
+        None, description="renames, template's name = column: question=q,context=c"
+    )
+    metrics: Names | None = Field(
+        None, description="metrics; `kerastune list metrics` names them"
+    )
+
+    _check_name = _registered(TASKS)
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            METRICS.get(name)
+        return names
+
+
+class MethodConfig(Group):
+    """The method's name; its own hyper-parameters are further fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = Field("full", description="`kerastune list methods` names them")
+
+    _check_name = _registered(METHODS)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The hyper-parameters given for the method."""
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Group):
+    """Where rows come from and how they become batches."""
+
+    source: Literal["auto", "sample", "hub", "files"] = Field(
+        "auto",
+        description="auto: files where given, the generated sample for a bundled "
+        "model, else the hub",
+    )
+    train: Path | None = Field(None, description="training file")
+    validation: Path | None = Field(None, description="validation file")
+    validation_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="training rows held out where there is no validation file",
+    )
+    max_train_samples: PositiveInt | None = Field(None, description="rows at most")
+    max_validation_samples: PositiveInt | None = Field(None, description="rows at most")
+    max_input_tokens: PositiveInt | None = Field(
+        None, description="inputs are cut at this many tokens (default: the task's)"
+    )
+    max_target_tokens: PositiveInt | None = Field(
+        None, description="targets are cut at this many tokens (default: the task's)"
+    )
+    batching: Literal["bucket", "pad", "fixed"] = Field(
+        "bucket",
+        description="bucket: rows of like length together; pad: random rows padded "
+        "to the longest; fixed: all to the maximum",
+    )
+    num_proc: PositiveInt = Field(1, description="tokenising processes")
+
+
+class OptimConfig(Group):
+    """The optimizer and how long it runs."""
+
+    name: str = Field("adamw", description="`kerastune list optimizers` names them")
+    learning_rate: PositiveFloat = Field(5e-5, description="peak learning rate")
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = Field(
+        "linear", description="how the learning rate falls after the warmup"
+    )
+    warmup: NonNegativeFloat = Field(
+        0.0, description="warmup: a fraction of all steps below 1, else steps"
+    )
+    weight_decay: NonNegativeFloat = Field(
+        0.0, description="decoupled decay; none on biases and norms"
+    )
+    clip_norm: NonNegativeFloat = Field(
+        1.0, description="largest global gradient norm; 0 for no clipping"
+    )
+    epochs: PositiveInt = Field(3, description="passes over the training rows")
+    max_steps: PositiveInt | None = Field(
+        None, description="optimizer updates, instead of epochs"
+    )
+    batch_size: PositiveInt = Field(8, description="rows in one optimizer update")
+
+    _check_name = _registered(OPTIMIZERS)
+
+
+class RuntimeConfig(Group):
+    """Devices, precision and chance."""
+
+    strategy: Literal["auto", "one", "mirrored"] = Field(
+        "auto", description="auto: all GPUs if there are several, else one device"
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="mixed_float16 is refused for T5, where it gives NaN"
+    )
+    jit: bool = Field(False, description="compile the training step with XLA")
+    seed: NonNegativeInt = Field(42, description="initial weights, dropout, data order")
+
+
+class EvaluationConfig(Group):
+    """When and how the validation rows are scored."""
+
+    every: Literal["epoch"] | PositiveInt = Field(
+        "epoch", description="evaluate every epoch, or every N steps"
+    )
+    metric: str | None = Field(
+        None, description="picks the best checkpoint (default: the task's own)"
+    )
+    patience: PositiveInt | None = Field(
+        None, description="stop after this many evaluations without a better one"
+    )
+    batch_size: PositiveInt = Field(16, description="rows scored at a time")
+    num_beams: PositiveInt = Field(1, description="1 is greedy")
+    max_new_tokens: PositiveInt | None = Field(
+        None, description="longest answer in tokens (default: the target length)"
+    )
