@@ -6,28 +6,18 @@ regression.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import datasets
 
 from kerastune_llm.data.labels import is_null_label, label_index, label_name
-from kerastune_llm.errors import UserError, UserErrors, nearest
+from kerastune_llm.data.problems import ColumnError, Problems
+from kerastune_llm.errors import nearest
 from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
 
 CHUNK = 10_000
-
-
-@dataclass
-class ColumnError(Exception):
-    """One value of one row is not what the task needs."""
-
-    column: str
-    what: str
-    accepted: str | None = None
-    received: object = None
-    mend: str | None = None
 
 
 @dataclass
@@ -41,37 +31,6 @@ class Table:
 
     name: str
     rows: Iterable[tuple[str, Row]]
-
-
-@dataclass
-class Problems:
-    """The first problem of each kind with the number of rows that have it."""
-
-    found: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
-
-    def add(self, table: str, place: str, error: ColumnError) -> None:
-        entry = self.found.setdefault(
-            (table, error.column, error.what), [place, error, 0]
-        )
-        entry[2] += 1
-
-    def raise_if_any(self) -> None:
-        if self.found:
-            raise UserErrors(
-                self._as_user_error(table, *entry)
-                for (table, _, _), entry in self.found.items()
-            )
-
-    def _as_user_error(
-        self, table: str, place: str, error: ColumnError, count: int
-    ) -> UserError:
-        also = f" ({count:,} rows are like this)" if count > 1 else ""
-        return UserError(
-            f"{table}, {place}, column {error.column!r}: {error.what}{also}.",
-            accepted=error.accepted,
-            received=error.received,
-            mend=error.mend,
-        )
 
 
 def input_fields(task: Task) -> tuple[str, ...]:

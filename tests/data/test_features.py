@@ -156,6 +156,19 @@ def test_cache_outlives_a_used_tokenizer(run, squad_rows, tmp_path):
     assert len(entries(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("kind", ["fast", "slow"])
+def test_the_tokenizers_folder_does_not_matter(run, squad_rows, tmp_path, kind):
+    tokenizer = fast_tokenizer() if kind == "fast" else slow_tokenizer(tmp_path)
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        tokenizer.save_pretrained(folder)
+        run(squad_rows, tokenizer=type(tokenizer).from_pretrained(folder))
+    assert len(entries(tmp_path)) == 1
+    # A word more in the vocabulary is another tokenizer.
+    tokenizer.add_tokens(["extra"])
+    run(squad_rows, tokenizer=tokenizer)
+    assert len(entries(tmp_path)) == 2
+
+
 def test_whatever_changes_the_ids_changes_the_key(run, squad_rows, tmp_path):
     task, tokenizer = get_task("squad"), fast_tokenizer()
     tokenizer.add_tokens(["egypt"])
