@@ -126,7 +126,7 @@ def _head(layout: "Layout") -> frozenset[str]:
             "The LM head of this %s shares its matrix %s with the embeddings: training "
             "the head changes the embeddings of the input too.",
             layout.model_type,
-            ", ".join(sorted(names)),
+            ", ".join(names & layout.part("embeddings")),
         )
     return names
 

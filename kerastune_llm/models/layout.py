@@ -6,7 +6,7 @@ table of architectures here, so one transformers adds needs no line of ours.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -122,15 +122,21 @@ def module_of(parameter: str) -> str:
 def _outside_base(
     model: keras.Model, parameters: Mapping[str, TorchParameter]
 ) -> set[str]:
-    """Names outside the base model, whose own start with its prefix (`bert.`).
-
-    T5's base model has no prefix in PyTorch: there the base is its three members.
-    """
-    base = (f"{model.base_model_prefix}.",)
-    if not any(name.startswith(base) for name in parameters):
-        base = ("shared.", "encoder.", "decoder.")
+    """Names outside the base model; none where the model is a base model itself."""
+    base = _base_prefixes(model, parameters)
     outside = {name for name in parameters if not name.startswith(base)}
     return set() if len(outside) == len(parameters) else outside
+
+
+def _base_prefixes(model: keras.Model, names: Iterable[str]) -> tuple[str, ...]:
+    """What the names of the base model begin with, such as `bert.`."""
+    prefix = f"{model.base_model_prefix}."
+    if any(name.startswith(prefix) for name in names):
+        return (prefix,)
+    if model.config.model_type == "encoder-decoder":
+        return ("encoder.", f"decoder.{model.decoder.base_model_prefix}.")
+    # T5's base model has no name of its own in PyTorch.
+    return ("shared.", "encoder.", "decoder.")
 
 
 def _tied_head(

@@ -71,10 +71,10 @@ def test_buckets_are_compiled_once_and_order_is_kept():
     outputs = generator(inputs, on_batch=lambda *counts: done.append(counts))
     assert outputs == [eager(model, ids, max_new_tokens=4) for ids in inputs]
     assert done == [(2, 7), (4, 7), (6, 7), (7, 7)]
-    # Longest first: 41 and 34 under the limit of 48, 26 and 10, 4 and 3, then 2.
-    assert sorted(generator.compiled_lengths) == [16, 32, 48]
-    generator(inputs)
-    assert sorted(generator.compiled_lengths) == [16, 32, 48]
+    # Longest first: 41 and 34 at the limit of 48, then 26 and 10, 4 and 3, and 2.
+    assert generator.compiled_lengths == (48, 32)
+    assert generator(inputs) == outputs
+    assert generator.compiled_lengths == (48, 32)
 
 
 def test_new_weights_are_seen_by_a_compiled_graph():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kerastune_llm.backend import transformers
 from kerastune_llm.models.layout import layout_of
 from tests.tiny_models import CLASSIFIERS, SEQ2SEQ, tiny
 
@@ -112,10 +113,9 @@ def test_layout(name):
     assert not layout.head & set(in_blocks)
 
 
-@pytest.mark.parametrize("name", [*SEQ2SEQ, *CLASSIFIERS])
-def test_every_attention_block_has_its_roles(name):
-    if name in ("gpt2",):
-        pytest.skip("GPT-2 has one matrix for query, key and value: no role names it")
+# GPT-2 has one matrix for query, key and value, which no role names.
+@pytest.mark.parametrize("name", sorted({*SEQ2SEQ, *CLASSIFIERS} - {"gpt2"}))
+def test_every_block_has_its_roles(name):
     layout = layout_of(tiny(name))
     for blocks in layout.blocks.values():
         for block in blocks:
@@ -166,3 +166,24 @@ def test_the_blocks_of_a_deep_stack_are_in_the_order_of_their_numbers():
     model = tiny("t5", num_layers=11, num_decoder_layers=1)
     names = [block.name for block in layout_of(model).blocks["encoder"]]
     assert names == [f"encoder.block.{index}" for index in range(11)]
+
+
+def test_an_encoder_decoder_made_of_two_berts():
+    bert = tiny("bert").config
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(bert, bert)
+    model = transformers.TFEncoderDecoderModel(config)
+    model.build_in_name_scope()
+    layout = layout_of(model)
+    head = "decoder.cls.predictions"
+    assert layout.head == {
+        "decoder.bert.embeddings.word_embeddings.weight",
+        f"{head}.bias",
+        f"{head}.transform.dense.weight",
+        f"{head}.transform.dense.bias",
+        f"{head}.transform.LayerNorm.weight",
+        f"{head}.transform.LayerNorm.bias",
+    }
+    assert layout.head_is_tied
+    assert layout.blocks["decoder"][1].name == "decoder.bert.encoder.layer.1"
+    assert layout.blocks["encoder"][1].name == "encoder.encoder.layer.1"
+    assert layout.parts["encoder.embeddings.word_embeddings.weight"] == "embeddings"
