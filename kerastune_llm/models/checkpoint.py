@@ -57,10 +57,12 @@ def save_model(
         new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         try:
             new.chmod(0o777 & ~_umask())
-            write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
-            _write_configs(model, new)
+            # The small files first: a full disk then shows in the weights, whose
+            # writer says so, not inside a library.
             if tokenizer is not None:
                 tokenizer.save_pretrained(new)
+            _write_configs(model, new)
+            write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
             _put_in_place(new, directory)
         finally:
             shutil.rmtree(new, ignore_errors=True)

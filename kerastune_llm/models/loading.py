@@ -1,8 +1,6 @@
 """Loading models: a Hugging Face checkpoint becomes a Keras model, ready to call."""
 
-import hashlib
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.building import build_model, redraw_twins
 from kerastune_llm.models.load_report import LoadReport
 from kerastune_llm.models.model_config import (
     ModelKind,
@@ -39,13 +38,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-# Of transformers to itself: nothing that a user of the model could change. What the
-# first is about, `_redraw_twins` mends.
-_WARNINGS_OF_BUILDING = (
-    "The initializer .* is unseeded and being called multiple times",
-    "`TFSharedEmbeddings` is scheduled for deletion",
-)
 
 
 def load_model(
@@ -108,41 +100,9 @@ def load_model_with_report(
     model = build_model(model_class, config, seed=seed)
     _read_generation_config(model, folder)
     if from_scratch:
-        _redraw_twins(model)
+        redraw_twins(model)
         return model, LoadReport(missing=tuple(torch_parameters(model)))
     return model, load_weights(model, tensors)
-
-
-def build_model(
-    model_class: type[keras.Model],
-    config: transformers.PretrainedConfig,
-    *,
-    seed: int | None = None,
-) -> keras.Model:
-    """A model with random weights and all its variables, under their final names.
-
-    Raises:
-        UserError: The configuration's numbers do not make a model.
-    """
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    if config.pad_token_id is None and isinstance(config.eos_token_id, int):
-        # GPT-like heads look for the last token that is not padding.
-        config.pad_token_id = config.eos_token_id
-    try:
-        with warnings.catch_warnings():
-            for message in _WARNINGS_OF_BUILDING:
-                warnings.filterwarnings("ignore", message)
-            model = model_class(config)
-            model.build_in_name_scope()
-            if not model.weights:  # Transformer-XL has no `build`.
-                model(model.dummy_inputs, training=False)
-    except ValueError as error:
-        raise UserError(
-            f"config.json describes a model that cannot be built: {error}",
-            received=f"{config.model_type} from {config.name_or_path or 'a config'}",
-        ) from error
-    return model
 
 
 def load_weights(model: keras.Model, tensors: Mapping[str, StoredTensor]) -> LoadReport:
@@ -167,23 +127,6 @@ def load_weights(model: keras.Model, tensors: Mapping[str, StoredTensor]) -> Loa
     return report
 
 
-def _redraw_twins(model: keras.Model) -> None:
-    """Give weights that start with identical random values values of their own.
-
-    Where transformers hands one unseeded initializer to two layers (the two input
-    projections of a gated T5), tf-keras draws the same numbers twice. The second
-    weight gets the same numbers in another order, so their distribution stays.
-    """
-    seen: set[tuple[tuple[int, ...], bytes]] = set()
-    for variable in model.weights:
-        value = variable.numpy()
-        fingerprint = (value.shape, hashlib.sha256(value).digest())
-        if fingerprint in seen and np.ptp(value) > 0:
-            shuffled = np.random.permutation(value.reshape(-1))
-            variable.assign(shuffled.reshape(value.shape))
-        seen.add(fingerprint)
-
-
 def _assign(pair: Match, value: np.ndarray) -> None:
     variable = pair.parameter.variable
     if pair.stored.layout == "torch":
@@ -194,5 +137,15 @@ def _assign(pair: Match, value: np.ndarray) -> None:
 
 
 def _read_generation_config(model: keras.Model, folder: Path) -> None:
-    if model.can_generate() and (folder / "generation_config.json").is_file():
-        model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    file = folder / "generation_config.json"
+    if not model.can_generate() or not file.is_file():
+        return
+    try:
+        settings = transformers.GenerationConfig.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"generation_config.json is not readable: {error}",
+            received=str(file),
+            mend="fetch it again, or remove it",
+        ) from error
+    model.generation_config = settings

@@ -1,6 +1,7 @@
 """Model configurations: reading config.json, and which TensorFlow class it asks for."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from transformers.models.auto import modeling_tf_auto
 
 from kerastune_llm.errors import UserError, nearest
 from kerastune_llm.models.sources import resolve_source
+
+logger = logging.getLogger(__name__)
 
 ModelKind = Literal["seq2seq", "classification", "regression", "multilabel"]
 KINDS: tuple[ModelKind, ...] = ("seq2seq", "classification", "regression", "multilabel")
@@ -129,6 +132,14 @@ def set_labels(
         raise UserError(
             "The labels must be different names, at least two of them.",
             received=", ".join(labels),
+        )
+    own = list(config.id2label.values())
+    if sorted(own) == sorted(labels) and own != list(labels):
+        logger.warning(
+            "the checkpoint's head has the labels in another order (%s): until it is "
+            "trained, its answers mean %s",
+            ", ".join(own),
+            ", ".join(labels),
         )
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}

@@ -26,7 +26,7 @@ _SAFETENSORS_DTYPES = {
     "F16": "float16",
     "BF16": "bfloat16",
 }
-_UNREADABLE = (SafetensorError, OSError, KeyError)
+_UNREADABLE = (SafetensorError, OSError, KeyError, RuntimeError)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from kerastune_llm.backend import transformers
 from kerastune_llm.errors import UserError
@@ -63,15 +64,17 @@ def load_tokenizer(
 
 
 def _open(folder: Path) -> transformers.PreTrainedTokenizerBase:
-    if _saved_by_version_5(folder):
-        return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-
-
-def _saved_by_version_5(folder: Path) -> bool:
-    """Whether the tokenizer's class is one that only transformers 5 has."""
     file = folder / "tokenizer_config.json"
-    if not file.is_file() or not (folder / "tokenizer.json").is_file():
-        return False
-    name = json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class")
-    return name == "TokenizersBackend"
+    saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    settings: dict[str, Any] = {}
+    extra = saved.get("extra_special_tokens")
+    if isinstance(extra, list):
+        # transformers 5 lists under this name what 4 has as additional tokens.
+        settings = {"extra_special_tokens": {}, "additional_special_tokens": extra}
+    known_class = hasattr(transformers, saved.get("tokenizer_class") or "AutoTokenizer")
+    if not known_class and (folder / "tokenizer.json").is_file():
+        # A class of transformers 5 only: the file alone makes the tokenizer.
+        return transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
+    return transformers.AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, **settings
+    )

@@ -52,6 +52,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 def unreadable(file: Path, error: Exception) -> UserError:
     """The error for a weight file that cannot be read."""
+    if isinstance(error, PermissionError):
+        return UserError("A weight file may not be read.", received=str(file))
     problem = "A weight file is damaged or cut short."
     mend = "fetch it again"
     with file.open("rb") as opened:

@@ -20,7 +20,7 @@ from kerastune_llm.models.stored_tensors import (
 from kerastune_llm.models.torch_layout import TorchParameter, torch_parameters
 from kerastune_llm.models.weight_names import (
     crosses_output,
-    is_computed,
+    is_dispensable,
     is_head,
     is_label_head,
     is_no_weight,
@@ -84,7 +84,7 @@ def match(
     lacking = [own for own, names in found.items() if not names]
     report = LoadReport(
         loaded=sum(pair.fits for pair in pairs),
-        missing=tuple(name for name in lacking if not is_computed(model, name)),
+        missing=tuple(name for name in lacking if not is_dispensable(model, name)),
         mismatched=tuple(str(pair) for pair in pairs if not pair.fits),
         unexpected=tuple(name for name in left if is_head(model, name)),
         unplaced=tuple(name for name in left if not is_head(model, name)),

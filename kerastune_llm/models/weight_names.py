@@ -21,6 +21,8 @@ _NOT_WEIGHTS = (
 )
 # Sinusoids, computed here from the configuration; some PyTorch versions save none.
 _COMPUTED_POSITIONS = ("marian", "pegasus", "roformer")
+# TensorFlow's class has them, no answer depends on them, and PyTorch's has not.
+_UNUSED = {"mpnet": "mpnet.pooler."}
 
 
 def spellings(model: keras.Model, parameter: TorchParameter) -> Iterator[str]:
@@ -54,11 +56,17 @@ def is_label_head(model: keras.Model, name: str) -> bool:
     return is_head(model, name) and set(name.split(".")).isdisjoint(_FIXED_HEADS)
 
 
-def is_computed(model: keras.Model, name: str) -> bool:
-    """Whether the model itself gives this variable the value it must have."""
-    sinusoid = model.config.model_type in _COMPUTED_POSITIONS
-    return name.endswith("final_logits_bias") or (
-        sinusoid and name.endswith("embed_positions.weight")
+def is_dispensable(model: keras.Model, name: str) -> bool:
+    """Whether a variable is right without a value from the checkpoint.
+
+    The model computes it, has it at zero, or does not use it.
+    """
+    model_type = model.config.model_type
+    sinusoid = model_type in _COMPUTED_POSITIONS
+    return (
+        name.endswith("final_logits_bias")
+        or (sinusoid and name.endswith("embed_positions.weight"))
+        or (model_type in _UNUSED and name.startswith(_UNUSED[model_type]))
     )
 
 
