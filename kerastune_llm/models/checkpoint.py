@@ -14,18 +14,28 @@ from pathlib import Path
 from kerastune_llm.backend import keras, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.safetensors_writer import write_weights
+from kerastune_llm.models.tokenizer import VOCABULARY_FILES
 from kerastune_llm.models.torch_layout import torch_parameters
 
 logger = logging.getLogger(__name__)
 
 # What a save replaces; anything else in an earlier folder is kept.
-_OWN_FILES = (
+_MODEL_FILES = (
     "config.json",
     "generation_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
     "tf_model*.h5",
     "tf_model.h5.index.json",
+)
+_TOKENIZER_FILES = (
+    *VOCABULARY_FILES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "target.spm",
 )
 
 
@@ -63,6 +73,8 @@ def save_model(
                 tokenizer.save_pretrained(new)
             _write_configs(model, new)
             write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
+            replaced = _TOKENIZER_FILES if tokenizer is not None else ()
+            _keep_others(directory, new, _MODEL_FILES + replaced)
             _put_in_place(new, directory)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -94,16 +106,19 @@ def _write_configs(model: keras.Model, folder: Path) -> None:
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__.removeprefix("TF")]
     config.dtype = model.weights[0].dtype.name
-    # Not config.save_pretrained: it warns of generation settings, which must stay for
-    # readers of version 4 and 5 alike.
-    text = config.to_json_string(use_diff=True)
-    (folder / "config.json").write_text(text, encoding="utf-8")
+    # Not `save_pretrained` of either: one warns of generation settings in the model's
+    # configuration, the other refuses settings that it read (a temperature without
+    # sampling). A trained model must not be lost over them.
+    texts = {"config.json": config.to_json_string(use_diff=True)}
     if model.can_generate():
-        model.generation_config.save_pretrained(folder)
+        settings = model.generation_config
+        texts["generation_config.json"] = settings.to_json_string(use_diff=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _put_in_place(new: Path, directory: Path) -> None:
-    """Move a complete folder to its place; what else the earlier one held goes along.
+    """Move a complete folder to its place.
 
     Between the two moves the earlier folder exists as `.NAME.earlier`; nothing is
     removed before the new one is in place.
@@ -114,7 +129,6 @@ def _put_in_place(new: Path, directory: Path) -> None:
     earlier = directory.with_name(f".{directory.name}.earlier")
     if earlier.exists():
         shutil.rmtree(earlier)
-    _keep_others(directory, new)
     os.replace(directory, earlier)
     try:
         os.replace(new, directory)
@@ -124,11 +138,12 @@ def _put_in_place(new: Path, directory: Path) -> None:
     shutil.rmtree(earlier)
 
 
-def _keep_others(directory: Path, new: Path) -> None:
-    """Copy into the new folder what the earlier one had and a save does not write."""
+def _keep_others(directory: Path, new: Path, replaced: tuple[str, ...]) -> None:
+    """Copy into the new folder what the earlier one had and this save replaces not."""
+    if not directory.is_dir():
+        return
     for entry in directory.iterdir():
-        own = any(entry.match(pattern) for pattern in _OWN_FILES)
-        if own or (new / entry.name).exists():
+        if any(entry.match(pattern) for pattern in replaced):
             continue
         if entry.is_dir():
             shutil.copytree(entry, new / entry.name, symlinks=True)

@@ -68,6 +68,8 @@ def resolve_source(
     if source == "minilm":
         return _minilm()
     path = Path(source).expanduser()
+    if not str(source).strip():
+        raise UserError("The model has no name.", mend="--model starter")
     if path.is_dir():
         return path
     if path.exists():

@@ -65,7 +65,7 @@ def load(checkpoints) -> Callable[[str], tuple]:
 def written_here(
     checkpoints, load, tmp_path_factory
 ) -> tuple[Path, dict[str, np.ndarray]]:
-    """The same models saved here and opened by PyTorch, and the logits they had here."""
+    """The same models saved here and opened by PyTorch, with their logits here."""
     output = tmp_path_factory.mktemp("written_here")
     logits = {}
     for name in present(checkpoints, EVERY_ARCHITECTURE):

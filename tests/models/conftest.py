@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerastune_llm.backend import tf
 from kerastune_llm.models.loading import load_model
 
 TINY_CONFIGS = Path(__file__).with_name("tiny_configs.json")
@@ -39,7 +40,7 @@ def random_model(write_config) -> Callable:
         )
         for number, variable in enumerate(model.weights):
             values = np.random.default_rng(number).normal(size=variable.shape)
-            variable.assign(values.astype("float32"))
+            variable.assign(tf.cast(values, variable.dtype))
         return model
 
     return make

@@ -13,10 +13,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from kerastune_llm.backend import transformers
+from kerastune_llm.backend import keras, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.checkpoint import save_model
-from kerastune_llm.models.loading import load_model_with_report
+from kerastune_llm.models.loading import load_model_with_report, load_tokenizer
 from kerastune_llm.models.torch_layout import torch_parameters
 
 
@@ -118,6 +118,40 @@ def test_the_tokenizer_goes_along(random_model, tmp_path):
     save_model(random_model("bert"), tokenizer, tmp_path / "saved")
     opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     assert opened("a b a")["input_ids"] == [2, 5, 6, 5, 3]
+
+
+def test_the_earlier_tokenizer_goes_when_another_comes(random_model, tmp_path):
+    folder = tmp_path / "saved"
+    model = random_model("bert")
+    save_model(model, None, folder)
+    (folder / "spiece.model").write_text("of the earlier model")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    tokenizer = transformers.BertTokenizerFast(str(tmp_path / "vocab.txt"))
+    save_model(model, tokenizer, folder)
+    assert not (folder / "spiece.model").exists()
+    assert load_tokenizer(folder)("a")["input_ids"] == [2, 5, 3]
+
+
+def test_generation_settings_that_contradict_do_not_stop_a_save(random_model, tmp_path):
+    model = random_model("t5")
+    model.generation_config.temperature = 0.5  # Has no effect without sampling.
+    model.generation_config.max_new_tokens = 7
+    save_model(model, None, tmp_path / "saved")
+    again, _ = load_model_with_report(tmp_path / "saved")
+    assert again.generation_config.max_new_tokens == 7
+
+
+def test_a_bfloat16_model_stays_one(random_model, tmp_path):
+    keras.mixed_precision.set_global_policy("bfloat16")
+    try:
+        model = random_model("t5")
+        save_model(model, None, tmp_path / "saved")
+        again, _ = load_model_with_report(tmp_path / "saved")
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    values = load_file(tmp_path / "saved" / "model.safetensors")
+    assert {value.dtype.name for value in values.values()} == {"bfloat16"}
+    assert_same_weights(model, again)
 
 
 def test_a_full_disk_leaves_the_earlier_model(random_model, tmp_path):

@@ -82,6 +82,12 @@ def test_what_looks_like_a_path_never_asks_the_hub(source, monkeypatch):
         resolve_source(source)
 
 
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(source):
+    with pytest.raises(UserError, match="no name"):
+        resolve_source(source)
+
+
 def test_a_near_folder_is_named(tmp_path):
     (tmp_path / "flan-t5-small").mkdir()
     with pytest.raises(UserError, match=r"Did you mean flan-t5-small\?"):
