@@ -103,7 +103,11 @@ def _cut(
 def _kept_text(
     encoded: BatchEncoding, row: int, text: str, tokenizer: PreTrainedTokenizerBase
 ) -> str:
-    """The part of `text` whose tokens were kept."""
+    """The part of `text` whose tokens were kept.
+
+    A slow tokenizer knows no offsets: there it is what the kept ids decode to, which
+    may differ in white space or letter case.
+    """
     if encoded.encodings is None:
         return tokenizer.decode(encoded["input_ids"][row], skip_special_tokens=True)
     return text[: max(end for _, end in encoded.encodings[row].offsets)]
