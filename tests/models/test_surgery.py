@@ -149,6 +149,7 @@ def test_the_count_of_a_configuration_is_the_built_model_s(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The initializer .* is unseeded")
 def test_flan_t5_base_built():
     model = transformers.TFT5ForConditionalGeneration(
         transformers.T5Config(**FLAN_T5_BASE)
