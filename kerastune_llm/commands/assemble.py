@@ -6,7 +6,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.console import console
@@ -14,8 +14,9 @@ from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.data.features import tokenise
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
-from kerastune_llm.errors import UserError
-from kerastune_llm.models.model_config import load_config, supports_head
+from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.models.compatibility import misfits, position_limit
+from kerastune_llm.models.model_config import class_for, load_config, supports_head
 from kerastune_llm.models.tokenizer import load_tokenizer
 from kerastune_llm.tasks.custom import configure_task
 from kerastune_llm.tasks.task import Task, get_task
@@ -38,14 +39,14 @@ class Recipe:
         config: The configuration.
         task: The task as configured, its labels known once rows were read.
         tokenizer: The model's tokenizer.
-        model_type: The model's architecture.
+        model_config: The model's configuration.
         as_text: Whether the model generates the answer rather than choosing a label.
     """
 
     config: RunConfig
     task: Task
     tokenizer: PreTrainedTokenizerBase
-    model_type: str
+    model_config: PretrainedConfig
     as_text: bool
 
     @property
@@ -55,8 +56,11 @@ class Recipe:
 
     @property
     def max_input_tokens(self) -> int:
-        """Length inputs are cut at."""
-        return self.config.data.max_input_tokens or self.task.max_input_tokens
+        """Length inputs are cut at: as asked for, else the task's, if it fits."""
+        asked = self.config.data.max_input_tokens
+        limit = position_limit(self.model_config, self.tokenizer)
+        wanted = self.task.max_input_tokens
+        return asked or (min(wanted, limit) if limit else wanted)
 
     @property
     def max_target_tokens(self) -> int:
@@ -96,7 +100,7 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Recip
             not `config.model`.
 
     Raises:
-        UserError: The task or the model's folder is not right.
+        UserError: The task or the model's folder is not right, or they do not fit.
     """
     options = config.task.model_dump(exclude={"name", "form"}, exclude_none=True)
     options["best_metric"] = config.evaluation.metric
@@ -106,8 +110,19 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Recip
     as_text = not task.has_labels or config.task.form == "text"
     if config.task.form == "auto" and task.has_labels:
         as_text = not supports_head(model_config)
-    tokenizer = load_tokenizer(source)
-    return Recipe(config, task, tokenizer, model_config.model_type, as_text)
+    class_for(model_config, "seq2seq" if as_text else task.kind)
+    recipe = Recipe(config, task, load_tokenizer(source), model_config, as_text)
+    problems = list(
+        misfits(
+            model_config,
+            recipe.tokenizer,
+            max_input_tokens=recipe.max_input_tokens,
+            max_target_tokens=recipe.max_target_tokens if as_text else 0,
+        )
+    )
+    if problems:
+        raise UserErrors(problems)
+    return recipe
 
 
 def load_splits(recipe: Recipe) -> tuple[Recipe, Split, Split | None]:

@@ -12,7 +12,6 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from kerastune_llm.commands.console import console
-from kerastune_llm.commands.doctor_config import check_config
 from kerastune_llm.commands.finding import Finding, Level
 from kerastune_llm.config import RunConfig
 
@@ -30,6 +29,8 @@ def doctor(config: RunConfig | None = None) -> int:
     for check in (_versions, _keras, _devices, _disk, _hub):
         findings += list(_shown(check()))
     if config is not None:
+        from kerastune_llm.commands.doctor_config import check_config
+
         console.print(f"[bold]configuration[/bold] {config.task.name}, {config.model}")
         findings += list(_shown(check_config(config)))
     problems = sum(finding.level == "problem" for finding in findings)
@@ -41,10 +42,12 @@ def doctor(config: RunConfig | None = None) -> int:
 def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
     for finding in findings:
         colour = COLOURS[finding.level]
+        mend = f"\nto mend it: {finding.mend}" if finding.mend else ""
+        first, *others = f"{finding.text}{mend}".splitlines()
         console.print(f"[{colour}]{finding.level:8}[/{colour}]", end="")
-        console.print(finding.text, markup=False)
-        if finding.mend:
-            console.print(f"         to mend it: {finding.mend}", markup=False)
+        console.print(first, markup=False)
+        for line in others:
+            console.print(f"{'':8}{line}", markup=False)
         yield finding
 
 
@@ -103,8 +106,8 @@ def _keras() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"transformers' models are tf-keras {keras.__version__}")
-    if tf.executing_eagerly():
-        yield Finding("ok", "eager mode on")
+    if not tf.executing_eagerly():
+        yield Finding("problem", "eager mode is off", "no tf.compat.v1 behaviour")
 
 
 def _devices() -> Iterator[Finding]:

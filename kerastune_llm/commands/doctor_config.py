@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from kerastune_llm.backend import tf
 from kerastune_llm.commands.finding import Finding
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.compatibility import misfits
+from kerastune_llm.models.loading import load_config, load_tokenizer
+from kerastune_llm.models.sources import resolve_source
 
 
 def check_config(config: RunConfig) -> Iterator[Finding]:
@@ -12,8 +18,6 @@ def check_config(config: RunConfig) -> Iterator[Finding]:
 
     Only the configuration and tokenizer files are read, no weights.
     """
-    from kerastune_llm.models.loading import load_config, load_tokenizer
-
     try:
         model_config = load_config(config.model)
         tokenizer = load_tokenizer(config.model)
@@ -22,14 +26,13 @@ def check_config(config: RunConfig) -> Iterator[Finding]:
         return
     yield Finding("ok", f"{config.model} is a {model_config.model_type} model")
     yield from _precision(config, model_config)
-    yield from _lengths(config, model_config)
-    yield from _vocabulary(model_config, tokenizer)
+    yield from _fit(config, model_config, tokenizer)
     yield from _head(config, model_config)
     yield from _weights(config)
     yield from _speed(config)
 
 
-def _precision(config: RunConfig, model_config: object) -> Iterator[Finding]:
+def _precision(config: RunConfig, model_config: PretrainedConfig) -> Iterator[Finding]:
     is_t5 = "t5" in model_config.model_type
     if is_t5 and config.runtime.precision == "mixed_float16":
         yield Finding(
@@ -40,39 +43,29 @@ def _precision(config: RunConfig, model_config: object) -> Iterator[Finding]:
         )
 
 
-def _lengths(config: RunConfig, model_config: object) -> Iterator[Finding]:
-    positions = getattr(model_config, "max_position_embeddings", None)
-    wanted = config.data.max_input_tokens
-    if positions and wanted and wanted > positions:
-        yield Finding(
-            "problem",
-            f"inputs of {wanted} tokens, but the model has {positions} positions: on a "
-            "GPU the positions beyond are zeros, without an error",
-            f"--data.max-input-tokens {positions}",
-        )
-
-
-def _vocabulary(model_config: object, tokenizer: object) -> Iterator[Finding]:
-    vocabulary = getattr(model_config, "vocab_size", None)
-    if vocabulary and len(tokenizer) > vocabulary:
-        yield Finding(
-            "problem",
-            f"the tokenizer has {len(tokenizer)} ids, the embedding {vocabulary} rows: "
-            "on a GPU the ids beyond become zeros, without an error",
-            "the tokenizer that belongs to this model",
-        )
-    if tokenizer.pad_token_id is None:
-        yield Finding("problem", "the tokenizer has no padding token", "set pad_token")
-    elif model_config.pad_token_id not in (None, tokenizer.pad_token_id):
+def _fit(
+    config: RunConfig,
+    model_config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+) -> Iterator[Finding]:
+    found = misfits(
+        model_config,
+        tokenizer,
+        max_input_tokens=config.data.max_input_tokens or 0,
+        max_target_tokens=config.data.max_target_tokens or 0,
+    )
+    yield from (Finding("problem", str(error)) for error in found)
+    padding = model_config.pad_token_id
+    if padding not in (None, tokenizer.pad_token_id):
         yield Finding(
             "warning",
             f"the tokenizer pads with id {tokenizer.pad_token_id}, the model's config "
-            f"says {model_config.pad_token_id}",
+            f"says {padding}",
             "make pad_token_id in config.json the tokenizer's",
         )
 
 
-def _head(config: RunConfig, model_config: object) -> Iterator[Finding]:
+def _head(config: RunConfig, model_config: PretrainedConfig) -> Iterator[Finding]:
     tied = model_config.is_encoder_decoder and model_config.tie_word_embeddings
     if config.method.name == "head" and tied:
         yield Finding(
@@ -83,8 +76,6 @@ def _head(config: RunConfig, model_config: object) -> Iterator[Finding]:
 
 
 def _weights(config: RunConfig) -> Iterator[Finding]:
-    from kerastune_llm.models.sources import resolve_source
-
     if config.from_scratch:
         yield Finding("note", "random initial weights (--from-scratch)")
         return
@@ -103,8 +94,6 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
 
 
 def _speed(config: RunConfig) -> Iterator[Finding]:
-    from kerastune_llm.backend import tf
-
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if config.data.batching == "fixed":
         yield Finding(

@@ -127,7 +127,7 @@ def _compiled_model(
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
     config, optim = recipe.config, recipe.config.optim
-    set_precision(config.runtime.precision, recipe.model_type)
+    set_precision(config.runtime.precision, recipe.model_config.model_type)
     schedule = build_schedule(
         optim.schedule,
         learning_rate=optim.learning_rate,

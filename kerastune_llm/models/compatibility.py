@@ -1,0 +1,64 @@
+"""Whether a model and a tokenizer fit each other and the lengths they are given.
+
+On a CPU these mistakes end in an error of TensorFlow's deep inside the model; on a GPU
+in none: a lookup beyond a table gives zeros.
+"""
+
+from collections.abc import Iterator
+
+from kerastune_llm.backend import transformers
+from kerastune_llm.errors import UserError
+
+
+def position_limit(
+    config: transformers.PretrainedConfig,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> int | None:
+    """The longest input in tokens, `None` for relative positions such as T5's.
+
+    RoBERTa's table has two rows more than positions; its tokenizer knows.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions or positions < 0:
+        return None
+    return min(positions, tokenizer.model_max_length)
+
+
+def misfits(
+    config: transformers.PretrainedConfig,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    *,
+    max_input_tokens: int,
+    max_target_tokens: int = 0,
+) -> Iterator[UserError]:
+    """What does not fit, one error each.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: The tokenizer that makes its input.
+        max_input_tokens: Longest input.
+        max_target_tokens: Longest target; 0 for a model that writes none.
+    """
+    vocabulary = getattr(config, "vocab_size", None)
+    if vocabulary and len(tokenizer) > vocabulary:
+        yield UserError(
+            "The tokenizer has more ids than the model's embedding has rows.",
+            accepted=f"at most {vocabulary} ids",
+            received=f"{len(tokenizer)} ids",
+            mend="the tokenizer that belongs to this model",
+        )
+    if tokenizer.pad_token_id is None:
+        yield UserError(
+            "The tokenizer has no padding token.",
+            mend='"pad_token" in the model folder\'s tokenizer_config.json',
+        )
+    limit = position_limit(config, tokenizer)
+    lengths = {"input": max_input_tokens, "target": max_target_tokens}
+    for name, length in lengths.items():
+        if limit is not None and length > limit:
+            yield UserError(
+                f"The model has no positions for {name}s this long.",
+                accepted=f"at most {limit} tokens",
+                received=f"{length} tokens",
+                mend=f"--data.max-{name}-tokens {limit}",
+            )
