@@ -1,4 +1,4 @@
-"""Keras callbacks that watch a run: none steers it further than to stop it."""
+"""What watches a run: none of it steers further than to stop."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError, unknown_name
 
 Metrics = Mapping[str, float]
-OnEvaluation = Callable[[int, Metrics], None]
+OnEvaluation = Callable[[int, Metrics], bool | None]
 Logs = dict[str, Any] | None
 
 
@@ -90,7 +90,8 @@ class Evaluate(keras.callbacks.Callback):
 
     Args:
         evaluate: Scores the model as it is; returns metrics by name.
-        listeners: Called with the completed updates and the metrics.
+        listeners: Called with the completed updates and the metrics; one that returns
+            True stops the run.
         every: `"epoch"`, or a number of updates.
         steps_per_epoch: Updates in an epoch.
         total_steps: The run's last update, which is always evaluated.
@@ -141,15 +142,16 @@ class Evaluate(keras.callbacks.Callback):
             return
         self.last_step = step
         self.metrics = dict(self.evaluate())
-        for listener in self.listeners:
-            listener(step, self.metrics)
+        answers = [listener(step, self.metrics) for listener in self.listeners]
+        if any(answers):
+            self.model.stop_training = True
 
 
-class KeepBest(keras.callbacks.Callback):
+class KeepBest:
     """Saves the model whenever an evaluation is the best, and stops without progress.
 
-    Higher is better, except for `loss`; an equal value is no progress. The first
-    evaluation is always saved. Its `on_evaluation` is a listener of `Evaluate`.
+    Its `on_evaluation` is a listener of `Evaluate`. Higher is better, except for
+    `loss`; an equal value is no progress. The first evaluation is always saved.
 
     Args:
         metric: Name among the metrics.
@@ -160,7 +162,6 @@ class KeepBest(keras.callbacks.Callback):
     def __init__(
         self, metric: str, save: Callable[[], None], *, patience: int | None = None
     ) -> None:
-        super().__init__()
         self.metric = metric
         self.save = save
         self.patience = patience
@@ -168,8 +169,8 @@ class KeepBest(keras.callbacks.Callback):
         self.best_metrics: dict[str, float] = {}
         self.evaluations_since = 0
 
-    def on_evaluation(self, step: int, metrics: Metrics) -> None:
-        """Compare with the best; save, or count towards the patience.
+    def on_evaluation(self, step: int, metrics: Metrics) -> bool:
+        """Compare with the best and save; True when the patience is at its end.
 
         Raises:
             UserError: The metric is not among the metrics.
@@ -180,10 +181,9 @@ class KeepBest(keras.callbacks.Callback):
             self.best_step, self.best_metrics = step, dict(metrics)
             self.evaluations_since = 0
             self.save()
-            return
+            return False
         self.evaluations_since += 1
-        if self.patience is not None and self.evaluations_since >= self.patience:
-            self.model.stop_training = True
+        return self.patience is not None and self.evaluations_since >= self.patience
 
     def _is_better(self, value: float) -> bool:
         if self.best_step is None:

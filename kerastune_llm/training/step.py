@@ -25,6 +25,8 @@ def compile_model(
     """
     model.compile(optimizer=optimizer, loss=model.hf_compute_loss, jit_compile=jit)
     model.train_step = functools.partial(train_step, model)
+    # The logs are summed over replicas already; Keras would sum them once more.
+    model.distribute_reduction_method = "first"
 
 
 def train_step(model: keras.Model, data: Batch) -> dict[str, tf.Tensor]:
@@ -93,7 +95,10 @@ def evaluate_loss(model: keras.Model, batches: tf.data.Dataset) -> float:
         UserError: There is no label in the whole dataset.
     """
     # One graph for all lengths, where the dataset says that they vary.
-    sums = _compiled_loss_sum(model).get_concrete_function(batches.element_spec)
+    spec = batches.element_spec
+    # Checked out here, because an error inside a graph loses its type.
+    _with_labels(spec)
+    sums = _compiled_loss_sum(model).get_concrete_function(spec)
     total = count = 0.0
     for data in batches:
         batch_total, batch_count = sums(data)

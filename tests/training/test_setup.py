@@ -1,0 +1,94 @@
+"""Seed, precision and strategy: what is set before a model is built."""
+
+import logging
+import random
+import re
+
+import numpy as np
+import pytest
+
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.errors import UserError
+from kerastune_llm.training.precision import set_precision
+from kerastune_llm.training.seed import seed_everything
+from kerastune_llm.training.strategy import get_strategy
+
+
+def draws() -> list[float]:
+    initializer = keras.initializers.RandomNormal()
+    return [
+        random.random(),
+        float(np.random.rand()),
+        float(tf.random.uniform(())),
+        float(initializer(())),
+    ]
+
+
+def test_one_seed_fixes_every_generator():
+    seed_everything(7)
+    first = draws()
+    seed_everything(7)
+    assert draws() == first
+    seed_everything(8)
+    assert all(a != b for a, b in zip(draws(), first, strict=True))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seed_out_of_range(seed):
+    with pytest.raises(UserError, match=f"0 to 4294967295 Received: {seed}"):
+        seed_everything(seed)
+
+
+@pytest.fixture
+def float32_afterwards():
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("float32_afterwards")
+@pytest.mark.parametrize(
+    ("precision", "model_type", "compute"),
+    [
+        ("float32", "t5", "float32"),
+        ("mixed_bfloat16", "t5", "bfloat16"),
+        ("mixed_float16", "bert", "float16"),
+    ],
+)
+def test_precision_is_set_and_reset(precision, model_type, compute):
+    set_precision(precision, model_type)
+    layer = keras.layers.Dense(1)
+    assert (layer.compute_dtype, layer.variable_dtype) == (compute, "float32")
+    set_precision("float32", model_type)
+    assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("model_type", ["t5", "mt5"])
+def test_float16_is_refused_for_t5(model_type):
+    before = keras.mixed_precision.global_policy().name
+    with pytest.raises(UserError, match="--runtime.precision mixed_bfloat16"):
+        set_precision("mixed_float16", model_type)
+    assert keras.mixed_precision.global_policy().name == before
+
+
+def test_unknown_precision_and_strategy():
+    with pytest.raises(UserError, match="Did you mean .*mixed_float16"):
+        set_precision("float16", "bert")
+    with pytest.raises(UserError, match=re.escape("Did you mean mirrored?")):
+        get_strategy("miror")
+
+
+def test_strategy_says_what_it_picked(caplog):
+    caplog.set_level(logging.INFO, logger="kerastune_llm")
+    mirrored = get_strategy("mirrored")
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices(
+        "CPU"
+    )
+    assert mirrored.num_replicas_in_sync == len(devices)
+    assert get_strategy("one").num_replicas_in_sync == 1
+    assert "mirrored over" in caplog.text
+    assert "one device" in caplog.text
+
+
+def test_auto_is_one_device_without_several_gpus():
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    assert get_strategy("auto").num_replicas_in_sync == max(1, gpus)

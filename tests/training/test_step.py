@@ -1,0 +1,300 @@
+"""The training step and the loss of a dataset, against transformers' own loss."""
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.errors import UserError
+from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.step import compile_model, evaluate_loss, loss_sum
+from tests.tiny_models import tiny, tiny_batch
+
+# Tracing a step costs a second a layer.
+BERT = {"num_hidden_layers": 1}
+STILL_BERT = {**BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+STILL_T5 = {"num_layers": 1, "dropout_rate": 0.0}
+ARCHITECTURES = (
+    "t5",
+    "bart",
+    "pegasus",
+    "bert",
+    "distilbert",
+    "deberta-v2",
+    "bart-classifier",
+    "gpt2",
+)
+
+
+class Steps(keras.callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs: list[dict] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.logs.append(dict(logs))
+
+
+def dataset(*batches: dict[str, tf.Tensor]) -> tf.data.Dataset:
+    """The batches in a dataset with unknown sizes, as `build_dataset` gives."""
+    spec = {
+        name: tf.TensorSpec([None] * value.shape.rank, value.dtype)
+        for name, value in batches[0].items()
+    }
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
+
+
+def fit(
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    *,
+    jit: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> list[dict]:
+    optimizer = build_optimizer("adamw", learning_rate=0.01, clip_norm=1.0)
+    compile_model(model, optimizer, jit=jit)
+    steps = Steps()
+    model.fit(batches, callbacks=[steps, *callbacks], verbose=0)
+    return steps.logs
+
+
+def own_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> float:
+    """What transformers computes, without dropout."""
+    return float(tf.reduce_mean(model(batch, training=False).loss))
+
+
+def with_labels(batch: dict, labels: list) -> dict:
+    return {**batch, "labels": tf.constant(labels)}
+
+
+def uneven(model: keras.Model) -> list[dict[str, tf.Tensor]]:
+    """Two batches with 5 and 1 label tokens a row."""
+    long, short = tiny_batch(model, rows=2), tiny_batch(model, rows=2, seed=9)
+    first = tf.range(5) < 1
+    return [long, {**short, "labels": tf.where(first, short["labels"], -100)}]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_loss_is_the_models_own(name):
+    model = tiny(name)
+    batch = tiny_batch(model, rows=3)
+    total, count = loss_sum(model, batch, training=False)
+    assert float(total / count) == pytest.approx(own_loss(model, batch), rel=1e-6)
+    assert int(count) == tf.size(batch["labels"])
+
+
+def test_logs_are_this_steps_own():
+    model = tiny("t5", **STILL_T5)
+    batches = uneven(model)
+    expected = [own_loss(model, batches[0])]
+
+    class NextLoss(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            expected.append(own_loss(model, batches[1]))
+
+    logs = fit(model, dataset(*batches), callbacks=[NextLoss()])
+    names = {"loss", "gradient_norm", "learning_rate", "tokens", "examples"}
+    assert set(logs[0]) == names
+    assert [step["loss"] for step in logs] == pytest.approx(expected[:2], rel=1e-5)
+    # Were the second a mean with the first, it would not have passed.
+    assert expected[0] != pytest.approx(expected[1], rel=1e-3)
+    assert [step["tokens"] for step in logs] == [2 * 8 + 2 * 5, 2 * 8 + 2 * 1]
+    assert [step["examples"] for step in logs] == [2, 2]
+    assert logs[0]["learning_rate"] == pytest.approx(0.01)
+
+
+def test_gradient_norm_is_that_of_the_loss():
+    model = tiny("bert", **STILL_BERT)
+    batch = tiny_batch(model)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(batch, training=False).loss)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    dense = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+    expected = float(tf.linalg.global_norm(dense))
+    assert fit(model, dataset(batch))[0]["gradient_norm"] == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"), [("t5", [[-100] * 5] * 4), ("bert", [-100] * 4)]
+)
+def test_a_batch_without_labels_counts_nothing(name, labels):
+    model = tiny(name, **(STILL_T5 if name == "t5" else STILL_BERT))
+    before = model.get_weights()
+    logs = fit(model, dataset(with_labels(tiny_batch(model), labels)))
+    assert logs[0]["loss"] == 0
+    assert logs[0]["gradient_norm"] == 0
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_without_a_label_are_left_out():
+    model = tiny("bert")
+    batch = tiny_batch(model, rows=4)
+    two = {name: value[:2] for name, value in batch.items()}
+    marked = with_labels(batch, [0, 1, -100, -100])
+    total, count = loss_sum(model, marked, training=False)
+    expected, _ = loss_sum(model, two, training=False)
+    assert float(total) == pytest.approx(float(expected), rel=1e-6)
+    assert float(count) == 2
+
+
+def test_labels_may_come_as_a_pair():
+    model = tiny("bert", **STILL_BERT)
+    batch = tiny_batch(model)
+    expected = own_loss(model, batch)
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    pairs = tf.data.Dataset.from_tensors((inputs, batch["labels"]))
+    assert fit(model, pairs)[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_regression():
+    model = tiny("bert", num_labels=1)
+    batch = with_labels(tiny_batch(model), [0.5, -1.0, 2.0, 0.0])
+    logits = model(batch, training=False).logits[:, 0]
+    expected = np.mean((logits.numpy() - [0.5, -1.0, 2.0, 0.0]) ** 2)
+    total, count = loss_sum(model, batch, training=False)
+    assert float(total / count) == pytest.approx(expected, rel=1e-5)
+
+
+def test_frozen_weights_stay():
+    model = tiny("bert", **BERT)
+    frozen = model.bert.embeddings
+    frozen.trainable = False
+    before = frozen.get_weights()
+    logs = fit(model, dataset(tiny_batch(model)))
+    for one, other in zip(before, frozen.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert logs[0]["gradient_norm"] > 0
+
+
+def test_the_step_compiles_whole():
+    model = tiny("bert", **STILL_BERT)
+    batch = tiny_batch(model)
+    expected, before = own_loss(model, batch), model.get_weights()
+    logs = fit(model, tf.data.Dataset.from_tensors(batch), jit=True)
+    assert logs[0]["loss"] == pytest.approx(expected, rel=1e-5)
+    moved = [
+        np.abs(one - other).max()
+        for one, other in zip(before, model.get_weights(), strict=True)
+    ]
+    # Adam's first step is the learning rate wherever there is a gradient.
+    assert max(moved) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("t5", "mixed_bfloat16"), ("bert", "mixed_bfloat16"), ("bert", "mixed_float16")],
+)
+def test_mixed_precision_trains(name, policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = tiny(name, **(STILL_T5 if name == "t5" else STILL_BERT))
+        batch = tiny_batch(model)
+        logs = fit(model, dataset(*[batch] * 20))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert {weight.dtype for weight in model.trainable_weights} == {tf.float32}
+    losses = [step["loss"] for step in logs]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_evaluation_weights_tokens_not_batches():
+    model = tiny("t5")
+    batches = uneven(model)
+    means = [own_loss(model, batch) for batch in batches]
+    expected = (10 * means[0] + 2 * means[1]) / 12
+    assert evaluate_loss(model, dataset(*batches)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_evaluation_sees_new_weights_and_new_layers():
+    model = tiny("bert")
+    batches = dataset(tiny_batch(model))
+    first = evaluate_loss(model, batches)
+    model.classifier.bias.assign([3.0, 0.0, 0.0])
+    second = evaluate_loss(model, batches)
+    assert second != pytest.approx(first)
+    widened = keras.layers.Dense(3, bias_initializer="ones", name="other")
+    model.classifier = widened
+    total, count = loss_sum(model, tiny_batch(model), training=False)
+    assert evaluate_loss(model, batches) == pytest.approx(float(total / count), 1e-6)
+
+
+def test_evaluation_does_not_keep_the_model_alive():
+    model = tiny("bert")
+    evaluate_loss(model, dataset(tiny_batch(model)))
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: {"input_ids": b["input_ids"]}, "The batches have no labels."),
+        (lambda b: (b, b["labels"], b["labels"]), "Sample weights are not supported"),
+        (lambda b: with_labels(b, [-100] * 4), "There is no label in|to compute"),
+    ],
+)
+def test_evaluation_refuses(change, message):
+    model = tiny("bert")
+    batches = tf.data.Dataset.from_tensors(change(tiny_batch(model)))
+    with pytest.raises(UserError, match=message):
+        evaluate_loss(model, batches)
+
+
+# Virtual devices can be made before TensorFlow starts only.
+MIRRORED = """
+import numpy as np
+from kerastune_llm.backend import keras, tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.step import compile_model
+from kerastune_llm.training.strategy import get_strategy
+from tests.training.test_step import Steps
+from tests.tiny_models import tiny, tiny_batch
+
+def train(strategy):
+    with strategy.scope():
+        model = tiny("t5", num_layers=1, dropout_rate=0.0)
+        compile_model(model, build_optimizer("adamw", learning_rate=0.01, clip_norm=1.0,
+                                             weight_decay=0.1))
+    batch = tiny_batch(model)
+    # The replicas get rows with 5, 5 and with 1, 0 labels.
+    kept = tf.constant([[5], [5], [1], [0]])
+    batch["labels"] = tf.where(tf.range(5) < kept, batch["labels"], -100)
+    rows = tf.data.Dataset.from_tensor_slices(batch).repeat(4).batch(4)
+    steps = Steps()
+    model.fit(rows, callbacks=[steps], verbose=0)
+    return steps.logs, model.get_weights()
+
+strategy = get_strategy("mirrored")
+assert strategy.num_replicas_in_sync == 2
+logs, weights = train(strategy)
+expected_logs, expected_weights = train(get_strategy("one"))
+assert len(logs) == len(expected_logs) == 4
+for one, other in zip(logs, expected_logs):
+    for name, value in other.items():
+        np.testing.assert_allclose(one[name], value, rtol=1e-5, err_msg=name)
+for one, other in zip(weights, expected_weights):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one():
+    done = subprocess.run(
+        [sys.executable, "-c", MIRRORED], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
