@@ -93,6 +93,13 @@ class RunDir:
             )
         return run
 
+    def discard_unbegun(self) -> None:
+        """Remove the folder of a run that was refused before it began."""
+        if not self.config.exists():
+            self.log.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # files of the user's own are in it
+                self.path.rmdir()
+
     def append_history(self, record: Mapping[str, Any]) -> None:
         """Add one line to `metrics.jsonl`."""
         with self.history.open("a", encoding="utf-8") as file:

@@ -11,6 +11,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.models.compatibility import misfits
 from kerastune_llm.models.loading import load_config, load_tokenizer
 from kerastune_llm.models.sources import resolve_source
+from kerastune_llm.models.stored_tensors import find_tensors
 
 
 def check_config(config: RunConfig) -> Iterator[Finding]:
@@ -79,18 +80,12 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
     if config.from_scratch:
         yield Finding("note", "random initial weights (--from-scratch)")
         return
-    folder = resolve_source(config.model)
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.h5")):
-        pickled = any(folder.glob("*.bin"))
-        yield Finding(
-            "problem",
-            "only .bin weights, which are not opened: unpickling runs code"
-            if pickled
-            else "no weights in the model folder",
-            "save it as safetensors, in an environment with PyTorch"
-            if pickled
-            else "--from-scratch, or another folder",
-        )
+    try:
+        tensors = find_tensors(resolve_source(config.model))
+    except UserError as error:
+        yield Finding("problem", str(error))
+    else:
+        yield Finding("ok", f"{len(tensors)} weights in {config.model}")
 
 
 def _speed(config: RunConfig) -> Iterator[Finding]:

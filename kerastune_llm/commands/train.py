@@ -28,6 +28,8 @@ from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.methods.method import Method, make_method
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.sources import resolve_source
+from kerastune_llm.models.stored_tensors import find_tensors
 from kerastune_llm.models.surgery import ParameterTable, table_rows
 from kerastune_llm.rundir import RunDir, new_run_path
 from kerastune_llm.training.callbacks import completed_steps
@@ -77,11 +79,18 @@ def train(
         config.output
         or new_run_path(config.task.name, Path(config.model).name, config.method.name)
     )
-    with logging_to(run.log):
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(run.discard_unbegun)
+        at_end.enter_context(logging_to(run.log))
         config = with_bundled_settings(config)
         optim = config.optim
         seed_everything(config.runtime.seed)
-        recipe, training, validation = load_splits(assemble(config))
+        recipe = assemble(config)
+        set_precision(config.runtime.precision, recipe.model_config.model_type)
+        if not config.from_scratch:
+            # Reads headers only: no row is read for a model without weights.
+            find_tensors(resolve_source(config.model))
+        recipe, training, validation = load_splits(recipe)
         say_truncation("training", training)
         say_truncation("validation", validation)
 
@@ -127,7 +136,6 @@ def _compiled_model(
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
     config, optim = recipe.config, recipe.config.optim
-    set_precision(config.runtime.precision, recipe.model_config.model_type)
     schedule = build_schedule(
         optim.schedule,
         learning_rate=optim.learning_rate,

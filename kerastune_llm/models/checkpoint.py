@@ -7,6 +7,7 @@ disk or a kill leaves the earlier folder as it was.
 import copy
 import logging
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -70,7 +71,7 @@ def save_model(
             # The small files first: a full disk then shows in the weights, whose
             # writer says so, not inside a library.
             if tokenizer is not None:
-                tokenizer.save_pretrained(new)
+                _save_tokenizer(tokenizer, new)
             _write_configs(model, new)
             write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
             replaced = _TOKENIZER_FILES if tokenizer is not None else ()
@@ -86,6 +87,20 @@ def save_model(
             "as it was",
         ) from error
     logger.info("model saved in %s", directory)
+
+
+def _save_tokenizer(
+    tokenizer: transformers.PreTrainedTokenizerBase, folder: Path
+) -> None:
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        # The tokenizers library raises a bare Exception for every failing write.
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found.group(1))
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _check_place(directory: Path) -> None:

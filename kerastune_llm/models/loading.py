@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.backend import keras, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.building import build_model, redraw_twins
 from kerastune_llm.models.load_report import LoadReport
@@ -133,7 +133,8 @@ def _assign(pair: Match, value: np.ndarray) -> None:
         value = pair.parameter.from_torch(value)
     else:
         value = value.reshape(variable.shape)
-    variable.assign(tf.cast(value, variable.dtype))
+    # In numpy: TensorFlow has no fast cast of float16 on most CPUs, and says so.
+    variable.assign(value.astype(variable.dtype.as_numpy_dtype))
 
 
 def _read_generation_config(model: keras.Model, folder: Path) -> None:

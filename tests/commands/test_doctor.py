@@ -82,7 +82,7 @@ def test_pickled_weights_only(t5_folder, capsys):
     (t5_folder / "model.safetensors").rename(t5_folder / "pytorch_model.bin")
     code, out = examine(capsys, "squad", "--model", str(t5_folder))
     assert code == 2
-    assert "unpickling runs code" in out
+    assert "unpickling runs whatever code" in out
 
 
 def test_inputs_beyond_the_positions(capsys):

@@ -235,5 +235,5 @@ def test_a_full_disk_is_said_and_the_last_model_survives(squad_run, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "disk" in done.stderr
+    assert "File too large" in done.stderr
     assert not (tmp_path / "run" / "model").exists()
