@@ -52,8 +52,8 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     *,
     as_text: bool,
-    max_input_tokens: int,
-    max_target_tokens: int,
+    max_input_tokens: int | None = None,
+    max_target_tokens: int | None = None,
     num_proc: int = 1,
     cache_dir: Path | None = None,
 ) -> Tokenised:
@@ -69,8 +69,9 @@ def tokenise(
         tokenizer: A fast one is several times faster.
         as_text: Whether the answer is generated as text (of a labelled task: the
             label's name); otherwise `labels` are label indices.
-        max_input_tokens: Length inputs are cut at, special tokens included.
-        max_target_tokens: Length targets are cut at, special tokens included.
+        max_input_tokens: Length inputs are cut at, special tokens included; default:
+            the task's.
+        max_target_tokens: Length targets are cut at, the same way.
         num_proc: Processes; a fast tokenizer uses all cores from one.
         cache_dir: Default: `$KERASTUNE_CACHE`, or `~/.cache/kerastune`.
 
@@ -78,7 +79,13 @@ def tokenise(
         UserError: Labels are not known yet, or the cache folder cannot be written.
     """
     _check_labels_known(rows, task)
-    encoder = Encoder(task, tokenizer, as_text, max_input_tokens, max_target_tokens)
+    encoder = Encoder(
+        task,
+        tokenizer,
+        as_text,
+        max_input_tokens or task.max_input_tokens,
+        max_target_tokens or task.max_target_tokens,
+    )
     folder = _writable(cache_dir or cache_folder())
     key = _key(rows, encoder)
     cached = read_entry(folder, key)

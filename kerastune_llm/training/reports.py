@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas
+from matplotlib.figure import Figure
+
 CARD = """\
 ---
 library_name: transformers
@@ -61,38 +64,41 @@ def plot_history(history: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
     Args:
         history: Lines of `metrics.jsonl`: training lines have `loss`, evaluation lines
             an `evaluation` mapping.
-        folder: Where `loss.png` and `metrics.png` go.
+        folder: Where `loss.png` and, with evaluations, `metrics.png` go.
     """
-    # The object interface: pyplot would keep figures and pick a window system.
-    from matplotlib.figure import Figure
-
     folder.mkdir(parents=True, exist_ok=True)
-    training = [line for line in history if "loss" in line]
     evaluations = [line for line in history if "evaluation" in line]
-    paths = []
+    steps = [line["step"] for line in evaluations]
+    scores = pandas.DataFrame([x["evaluation"] for x in evaluations], index=steps)
+    training = [line for line in history if "loss" in line]
+    losses = pandas.Series(
+        [line["loss"] for line in training], index=[line["step"] for line in training]
+    )
+    smooth = losses.ewm(span=max(2, len(losses) // 25)).mean()
+    curves = {"training, each update": losses, "training, smoothed": smooth}
+    if evaluations:
+        curves["validation"] = scores.pop("loss")
+    paths = [_draw(folder / "loss.png", "loss per label", curves)]
+    if len(scores.columns):
+        columns = {name: scores[name] for name in scores}
+        paths.append(_draw(folder / "metrics.png", "validation metric", columns))
+    return paths
+
+
+def _draw(path: Path, label: str, curves: Mapping[str, pandas.Series]) -> Path:
+    # The object interface: pyplot would keep figures and pick a window system.
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(
-        [x["step"] for x in training], [x["loss"] for x in training], label="training"
-    )
-    if evaluations:
-        losses = [line["evaluation"]["loss"] for line in evaluations]
-        axes.plot([x["step"] for x in evaluations], losses, "o-", label="validation")
-    axes.set(xlabel="optimizer updates", ylabel="loss per label token")
+    for name, curve in curves.items():
+        is_raw, is_dense = name.endswith("each update"), name.startswith("training")
+        axes.plot(
+            curve.index,
+            curve.to_numpy(),
+            "-" if is_dense else "o-",
+            alpha=0.25 if is_raw else 1.0,
+            label=name,
+        )
+    axes.set(xlabel="optimizer updates", ylabel=label)
     axes.legend()
-    paths.append(folder / "loss.png")
-    figure.savefig(paths[-1], dpi=120)
-    names = [
-        n for n in (evaluations[0]["evaluation"] if evaluations else {}) if n != "loss"
-    ]
-    if names:
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        for name in names:
-            values = [line["evaluation"][name] for line in evaluations]
-            axes.plot([x["step"] for x in evaluations], values, "o-", label=name)
-        axes.set(xlabel="optimizer updates", ylabel="validation metric")
-        axes.legend()
-        paths.append(folder / "metrics.png")
-        figure.savefig(paths[-1], dpi=120)
-    return paths
+    figure.savefig(path, dpi=120)
+    return path
