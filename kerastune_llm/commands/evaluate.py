@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.commands.assemble import (
-    assemble,
-    load_validation,
-    make_scorer,
-    say_truncation,
-)
+from kerastune_llm.commands.assemble import load_validation, say_truncation
 from kerastune_llm.commands.console import console, logging_to, progress, show_table
-from kerastune_llm.config import RunConfig, merge, read_config_file
-from kerastune_llm.models.loading import load_model
+from kerastune_llm.commands.finished_run import load_scorer, open_run
+from kerastune_llm.config import read_config_file
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl
 
 
@@ -38,19 +33,12 @@ def evaluate(
         UserError: No run there, or something is wrong with the rows.
     """
     with logging_to(None):
-        run_dir = RunDir.open(Path(run))
-        values = read_config_file(run_dir.config)
-        config = RunConfig.parse(merge(values, changes or {}))
-        recipe = assemble(config, run_dir.model)
+        run_dir, recipe = open_run(run, changes)
         split = load_validation(recipe)
         say_truncation("validation", split)
-        model = load_model(
-            run_dir.model, kind=recipe.model_kind, labels=recipe.task.labels or None
-        )
+        scorer = load_scorer(run_dir, recipe)
         with progress("scoring") as on_batch:
-            scores = make_scorer(recipe, model).score(
-                split.rows, split.tokenised, on_batch
-            )
+            scores = scorer.score(split.rows, split.tokenised, on_batch)
         _show(scores.metrics, None if changes else _own_metrics(run_dir))
         if output is not None:
             write_jsonl(output / "predictions.jsonl", scores.records)

@@ -3,17 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.commands.assemble import (
-    assemble,
-    load_inputs,
-    make_scorer,
-    say_truncation,
-)
+from kerastune_llm.commands.assemble import load_inputs, say_truncation
 from kerastune_llm.commands.console import console, logging_to, progress
-from kerastune_llm.config import RunConfig, read_config_file
+from kerastune_llm.commands.finished_run import load_scorer, open_run
 from kerastune_llm.data.render import render_inputs
-from kerastune_llm.models.loading import load_model
-from kerastune_llm.rundir import RunDir, write_jsonl
+from kerastune_llm.rundir import write_jsonl
 
 
 def predict(run: str | Path, input: Path, output: Path) -> Path:
@@ -28,15 +22,10 @@ def predict(run: str | Path, input: Path, output: Path) -> Path:
         UserError: No run there, or something is wrong with the rows.
     """
     with logging_to(None):
-        run_dir = RunDir.open(Path(run))
-        config = RunConfig.parse(read_config_file(run_dir.config))
-        recipe = assemble(config, run_dir.model)
+        run_dir, recipe = open_run(run)
         split = load_inputs(recipe, Path(input))
         say_truncation("input", split)
-        model = load_model(
-            run_dir.model, kind=recipe.model_kind, labels=recipe.task.labels or None
-        )
-        scorer = make_scorer(recipe, model)
+        scorer = load_scorer(run_dir, recipe)
         with progress("answering") as on_batch:
             answers = scorer.answer(split.tokenised, on_batch)
         records: list[dict[str, Any]] = [

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.backend import keras
+from kerastune_llm.backend import keras, tf
 from kerastune_llm.commands.assemble import (
     Recipe,
+    Split,
     assemble,
     load_splits,
     say_truncation,
@@ -86,7 +87,9 @@ def train(
         optim = config.optim
         seed_everything(config.runtime.seed)
         recipe = assemble(config)
-        set_precision(config.runtime.precision, recipe.model_config.model_type)
+        model_type = recipe.model_config.model_type
+        set_precision(config.runtime.precision, model_type)
+        at_end.callback(set_precision, "float32", model_type)
         if not config.from_scratch:
             # Reads headers only: no row is read for a model without weights.
             find_tensors(resolve_source(config.model))
@@ -100,16 +103,6 @@ def train(
         _show_parameters(parameters)
         begin_run(run, recipe)
 
-        batches = build_dataset(
-            training.tokenised,
-            tokenizer=recipe.tokenizer,
-            batch_size=optim.batch_size,
-            steps=total_steps,
-            seed=config.runtime.seed,
-            batching=config.data.batching,
-            max_input_tokens=recipe.max_input_tokens,
-            max_target_tokens=recipe.max_target_tokens,
-        )
         watch = Watch(
             run,
             recipe,
@@ -120,7 +113,7 @@ def train(
         )
         with graceful_interrupt() as interrupt, contextlib.closing(watch):
             model.fit(
-                batches,
+                _batches(recipe, training, total_steps),
                 epochs=-(-total_steps // steps_per_epoch),
                 steps_per_epoch=steps_per_epoch,
                 verbose=0,
@@ -159,6 +152,20 @@ def _compiled_model(
         )
         compile_model(model, optimizer, jit=config.runtime.jit)
     return model, parameters
+
+
+def _batches(recipe: Recipe, training: Split, total_steps: int) -> tf.data.Dataset:
+    config = recipe.config
+    return build_dataset(
+        training.tokenised,
+        tokenizer=recipe.tokenizer,
+        batch_size=config.optim.batch_size,
+        steps=total_steps,
+        seed=config.runtime.seed,
+        batching=config.data.batching,
+        max_input_tokens=recipe.max_input_tokens,
+        max_target_tokens=recipe.max_target_tokens,
+    )
 
 
 def _show_parameters(table: ParameterTable) -> None:
