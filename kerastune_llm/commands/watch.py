@@ -10,6 +10,7 @@ from kerastune_llm.rundir import RunDir
 from kerastune_llm.training.callbacks import (
     Evaluate,
     KeepBest,
+    Metrics,
     MetricsLog,
     StopOnNaN,
     completed_steps,
@@ -87,9 +88,18 @@ class Watch:
         keep = KeepBest(
             self.recipe.task.best_metric, self._save_best, patience=settings.patience
         )
+
+        def keep_or_stop(step: int, metrics: Metrics) -> bool:
+            stops = keep.on_evaluation(step, metrics)
+            if stops:
+                console.print(
+                    f"stopping: no better {keep.metric} in {keep.patience} evaluations"
+                )
+            return stops
+
         evaluate = Evaluate(
             self._evaluate,
-            [log.on_evaluation, board.on_evaluation, keep.on_evaluation],
+            [log.on_evaluation, board.on_evaluation, keep_or_stop],
             every=settings.every,
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
