@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.commands.assemble import load_validation, say_truncation
 from kerastune_llm.commands.console import console, logging_to, progress, show_table
 from kerastune_llm.commands.finished_run import load_scorer, open_run
+from kerastune_llm.commands.splits import load_validation, say_truncation
 from kerastune_llm.config import read_config_file
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl
 
@@ -33,10 +33,10 @@ def evaluate(
         UserError: No run there, or something is wrong with the rows.
     """
     with logging_to(None):
-        run_dir, recipe = open_run(run, changes)
-        split = load_validation(recipe)
+        run_dir, job = open_run(run, changes)
+        split = load_validation(job)
         say_truncation("validation", split)
-        scorer = load_scorer(run_dir, recipe)
+        scorer = load_scorer(run_dir, job)
         with progress("scoring") as on_batch:
             scores = scorer.score(split.rows, split.tokenised, on_batch)
         _show(scores.metrics, None if changes else _own_metrics(run_dir))

@@ -10,8 +10,8 @@ from typing import Any
 
 from kerastune_llm import __version__
 from kerastune_llm.backend import tf
-from kerastune_llm.commands.assemble import Recipe, data_source
 from kerastune_llm.commands.console import console
+from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
 from kerastune_llm.training.reports import model_card, plot_history
 from kerastune_llm.training.scoring import Scores
@@ -27,11 +27,11 @@ PACKAGES = (
 )
 
 
-def begin_run(run: RunDir, recipe: Recipe) -> None:
+def begin_run(run: RunDir, job: Job) -> None:
     """Write down what is about to be run, and with what."""
-    values = recipe.config.to_values()
-    if recipe.task.has_labels:
-        values["task"]["labels"] = list(recipe.task.labels)
+    values = job.config.to_values()
+    if job.task.has_labels:
+        values["task"]["labels"] = list(job.task.labels)
     write_json(run.config, values)
     write_json(run.environment, describe_environment())
 
@@ -54,13 +54,13 @@ def describe_environment() -> dict[str, Any]:
 
 
 def finish_run(
-    run: RunDir, recipe: Recipe, scores: Scores | None, facts: Mapping[str, Any]
+    run: RunDir, job: Job, scores: Scores | None, facts: Mapping[str, Any]
 ) -> None:
     """Write predictions, plots, the model card and, last, `metrics.json`.
 
     Args:
         run: The run directory, its model saved.
-        recipe: What was run.
+        job: What was run.
         scores: The saved model's scores; `None` without validation rows.
         facts: Parameter counts, rows and steps, for the card.
     """
@@ -69,7 +69,7 @@ def finish_run(
     if scores is not None:
         write_jsonl(run.predictions("validation"), scores.records)
     plot_history(history, run.plots)
-    task, config = recipe.task, recipe.config
+    task, config = job.task, job.config
     card = {
         "base_model": config.model,
         "task": task.name,
@@ -83,7 +83,7 @@ def finish_run(
     write_json(run.metrics, metrics)
 
 
-def say_what_next(run: RunDir, recipe: Recipe) -> None:
+def say_what_next(run: RunDir, job: Job) -> None:
     """Say where everything is, and the commands that go on from here."""
     path = run.path
     console.print(
@@ -95,13 +95,13 @@ def say_what_next(run: RunDir, recipe: Recipe) -> None:
         "--output answers.jsonl"
     )
     console.print(f"  curves:        tensorboard --logdir {run.tensorboard}")
-    task, model = recipe.task.name, recipe.config.model
+    task, model = job.task.name, job.config.model
     if model == "starter":
         console.print(
             "This was the bundled starter, a toy next to a real model. The real one:\n"
             f"  kerastune train {task} --model google/flan-t5-small"
         )
-    elif data_source(recipe.config) == "sample":
+    elif data_source(job.config) == "sample":
         console.print(
             "These were generated sample rows. The real ones:\n"
             f"  kerastune train {task} --model {model} --data.source hub"

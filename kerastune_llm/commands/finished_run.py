@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.commands.assemble import Recipe, assemble, make_scorer
+from kerastune_llm.commands.job import Job, assemble, make_scorer
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.rundir import RunDir
@@ -14,8 +14,8 @@ from kerastune_llm.training.scoring import Scorer
 
 def open_run(
     path: str | Path, changes: Mapping[str, Any] | None = None
-) -> tuple[RunDir, Recipe]:
-    """The run directory and its recipe, with `changes` laid over its configuration.
+) -> tuple[RunDir, Job]:
+    """The run directory and its job, with `changes` laid over its configuration.
 
     Raises:
         UserError: There is no run with a saved model.
@@ -25,14 +25,14 @@ def open_run(
     return run, assemble(RunConfig.parse(values), run.model)
 
 
-def load_scorer(run: RunDir, recipe: Recipe) -> Scorer:
+def load_scorer(run: RunDir, job: Job) -> Scorer:
     """The run's saved model in the run's precision, ready to answer."""
-    model_type = recipe.model_config.model_type
-    set_precision(recipe.config.runtime.precision, model_type)
+    model_type = job.model_config.model_type
+    set_precision(job.config.runtime.precision, model_type)
     try:
         model = load_model(
-            run.model, kind=recipe.model_kind, labels=recipe.task.labels or None
+            run.model, kind=job.model_kind, labels=job.task.labels or None
         )
     finally:
         set_precision("float32", model_type)
-    return make_scorer(recipe, model)
+    return make_scorer(job, model)

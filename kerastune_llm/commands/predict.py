@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.commands.assemble import load_inputs, say_truncation
 from kerastune_llm.commands.console import console, logging_to, progress
 from kerastune_llm.commands.finished_run import load_scorer, open_run
+from kerastune_llm.commands.splits import load_inputs, say_truncation
 from kerastune_llm.data.render import render_inputs
 from kerastune_llm.rundir import write_jsonl
 
@@ -22,17 +22,17 @@ def predict(run: str | Path, input: Path, output: Path) -> Path:
         UserError: No run there, or something is wrong with the rows.
     """
     with logging_to(None):
-        run_dir, recipe = open_run(run)
-        split = load_inputs(recipe, Path(input))
+        run_dir, job = open_run(run)
+        split = load_inputs(job, Path(input))
         say_truncation("input", split)
-        scorer = load_scorer(run_dir, recipe)
+        scorer = load_scorer(run_dir, job)
         with progress("answering") as on_batch:
             answers = scorer.answer(split.tokenised, on_batch)
         records: list[dict[str, Any]] = [
             {"id": row_id, "input": text, "prediction": answer}
             for row_id, text, answer in zip(
                 split.rows["id"],
-                render_inputs(recipe.task, split.rows, as_text=recipe.as_text),
+                render_inputs(job.task, split.rows, as_text=job.as_text),
                 answers.texts,
                 strict=True,
             )

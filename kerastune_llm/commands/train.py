@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import keras, tf
-from kerastune_llm.commands.assemble import (
-    Recipe,
-    Split,
-    assemble,
-    load_splits,
-    say_truncation,
-    with_bundled_settings,
-)
 from kerastune_llm.commands.console import (
     console,
     logging_to,
     show_table,
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
+from kerastune_llm.commands.job import Job, assemble, with_bundled_settings
+from kerastune_llm.commands.splits import Split, load_splits, say_truncation
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
@@ -86,26 +80,26 @@ def train(
         config = with_bundled_settings(config)
         optim = config.optim
         seed_everything(config.runtime.seed)
-        recipe = assemble(config)
-        model_type = recipe.model_config.model_type
+        job = assemble(config)
+        model_type = job.model_config.model_type
         set_precision(config.runtime.precision, model_type)
         at_end.callback(set_precision, "float32", model_type)
         if not config.from_scratch:
             # Reads headers only: no row is read for a model without weights.
             find_tensors(resolve_source(config.model))
-        recipe, training, validation = load_splits(recipe)
+        job, training, validation = load_splits(job)
         say_truncation("training", training)
         say_truncation("validation", validation)
 
         steps_per_epoch = count_steps(len(training.rows), batch_size=optim.batch_size)
         total_steps = optim.max_steps or optim.epochs * steps_per_epoch
-        model, parameters = _compiled_model(recipe, method, total_steps)
+        model, parameters = _compiled_model(job, method, total_steps)
         _show_parameters(parameters)
-        begin_run(run, recipe)
+        begin_run(run, job)
 
         watch = Watch(
             run,
-            recipe,
+            job,
             model,
             validation,
             total_steps=total_steps,
@@ -113,7 +107,7 @@ def train(
         )
         with graceful_interrupt() as interrupt, contextlib.closing(watch):
             model.fit(
-                _batches(recipe, training, total_steps),
+                _batches(job, training, total_steps),
                 epochs=-(-total_steps // steps_per_epoch),
                 steps_per_epoch=steps_per_epoch,
                 verbose=0,
@@ -121,14 +115,14 @@ def train(
             )
         if interrupt.requested:
             return _interrupted(run, watch)
-        return _finished(run, recipe, watch, parameters, len(training.rows))
+        return _finished(run, job, watch, parameters, len(training.rows))
 
 
 def _compiled_model(
-    recipe: Recipe, method: Method, total_steps: int
+    job: Job, method: Method, total_steps: int
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
-    config, optim = recipe.config, recipe.config.optim
+    config, optim = job.config, job.config.optim
     schedule = build_schedule(
         optim.schedule,
         learning_rate=optim.learning_rate,
@@ -138,8 +132,8 @@ def _compiled_model(
     with get_strategy(config.runtime.strategy).scope():
         model = load_model(
             config.model,
-            kind=recipe.model_kind,
-            labels=recipe.task.labels or None,
+            kind=job.model_kind,
+            labels=job.task.labels or None,
             from_scratch=config.from_scratch,
             seed=config.runtime.seed,
         )
@@ -154,17 +148,17 @@ def _compiled_model(
     return model, parameters
 
 
-def _batches(recipe: Recipe, training: Split, total_steps: int) -> tf.data.Dataset:
-    config = recipe.config
+def _batches(job: Job, training: Split, total_steps: int) -> tf.data.Dataset:
+    config = job.config
     return build_dataset(
         training.tokenised,
-        tokenizer=recipe.tokenizer,
+        tokenizer=job.tokenizer,
         batch_size=config.optim.batch_size,
         steps=total_steps,
         seed=config.runtime.seed,
         batching=config.data.batching,
-        max_input_tokens=recipe.max_input_tokens,
-        max_target_tokens=recipe.max_target_tokens,
+        max_input_tokens=job.max_input_tokens,
+        max_target_tokens=job.max_target_tokens,
     )
 
 
@@ -175,7 +169,7 @@ def _show_parameters(table: ParameterTable) -> None:
 
 def _finished(
     run: RunDir,
-    recipe: Recipe,
+    job: Job,
     watch: Watch,
     parameters: ParameterTable,
     training_rows: int,
@@ -189,11 +183,11 @@ def _finished(
         "training_rows": training_rows,
         "steps": completed_steps(watch.model),
     }
-    finish_run(run, recipe, watch.best, facts)
+    finish_run(run, job, watch.best, facts)
     metrics = watch.best.metrics if watch.best else {}
     if metrics:
         show_table("validation", ["metric", "value"], metrics.items())
-    say_what_next(run, recipe)
+    say_what_next(run, job)
     return TrainResult(run.path, metrics, interrupted=False)
 
 
@@ -204,6 +198,6 @@ def _interrupted(run: RunDir, watch: Watch) -> TrainResult:
         console.print(f"interrupted; the weights of now are in {run.model}")
         return TrainResult(run.path, {}, interrupted=True)
     last = run.checkpoints / "last"
-    save_model(watch.model, watch.recipe.tokenizer, last)
+    save_model(watch.model, watch.job.tokenizer, last)
     console.print(f"interrupted; the best model is in {run.model}, the last in {last}")
     return TrainResult(run.path, watch.best.metrics, interrupted=True)

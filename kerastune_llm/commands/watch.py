@@ -3,8 +3,9 @@
 import random
 
 from kerastune_llm.backend import keras
-from kerastune_llm.commands.assemble import Recipe, Split, make_scorer
 from kerastune_llm.commands.console import console
+from kerastune_llm.commands.job import Job, make_scorer
+from kerastune_llm.commands.splits import Split
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.training.callbacks import (
@@ -40,7 +41,7 @@ class Watch:
 
     Args:
         run: Where logs and the best model go.
-        recipe: What is run.
+        job: What is run.
         model: The model that trains.
         validation: The rows to evaluate on, if there are any.
         total_steps: Updates of the whole run.
@@ -50,7 +51,7 @@ class Watch:
     def __init__(
         self,
         run: RunDir,
-        recipe: Recipe,
+        job: Job,
         model: keras.Model,
         validation: Split | None,
         *,
@@ -58,14 +59,14 @@ class Watch:
         steps_per_epoch: int,
     ) -> None:
         self.run = run
-        self.recipe = recipe
+        self.job = job
         self.model = model
         self.validation = validation
         self.total_steps = total_steps
         self.steps_per_epoch = steps_per_epoch
         self.best: Scores | None = None
         self._latest: Scores | None = None
-        self._scorer = make_scorer(recipe, model) if validation else None
+        self._scorer = make_scorer(job, model) if validation else None
         self._progress = Progress(total_steps, console)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
@@ -84,9 +85,9 @@ class Watch:
         found = [StopOnNaN(), log, board, self._progress, StopAfter(self.total_steps)]
         if self._scorer is None:
             return found
-        settings = self.recipe.config.evaluation
+        settings = self.job.config.evaluation
         keep = KeepBest(
-            self.recipe.task.best_metric, self._save_best, patience=settings.patience
+            self.job.task.best_metric, self._save_best, patience=settings.patience
         )
 
         def keep_or_stop(step: int, metrics: Metrics) -> bool:
@@ -112,7 +113,7 @@ class Watch:
 
     def save_model(self) -> None:
         """Make the model as it is now the run's model."""
-        save_model(self.model, self.recipe.tokenizer, self.run.model)
+        save_model(self.model, self.job.tokenizer, self.run.model)
 
     def _save_best(self) -> None:
         self.save_model()

@@ -1,0 +1,134 @@
+"""The job that a RunConfig describes: task, model's configuration, tokenizer, form."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from kerastune_llm.backend import keras
+from kerastune_llm.config import RunConfig, flag
+from kerastune_llm.errors import UserErrors
+from kerastune_llm.models.compatibility import misfits, position_limit
+from kerastune_llm.models.model_config import class_for, load_config, supports_head
+from kerastune_llm.models.tokenizer import load_tokenizer
+from kerastune_llm.tasks.custom import configure_task
+from kerastune_llm.tasks.task import Task, get_task
+from kerastune_llm.training.scoring import Scorer
+
+logger = logging.getLogger(__name__)
+
+# What the bundled models are best trained with, where nothing else is asked for.
+BUNDLED_SETTINGS: dict[str, dict[str, float | int]] = {
+    "starter": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 8, "warmup": 0.05},
+    "minilm": {"batch_size": 32},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration made concrete, read by every verb that runs a model.
+
+    Args:
+        config: The configuration.
+        task: The task as configured, its labels known once rows were read.
+        tokenizer: The model's tokenizer.
+        model_config: The model's configuration.
+        as_text: Whether the model generates the answer rather than choosing a label.
+    """
+
+    config: RunConfig
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    model_config: PretrainedConfig
+    as_text: bool
+
+    @property
+    def model_kind(self) -> str:
+        """The kind of model to load."""
+        return "seq2seq" if self.as_text else self.task.kind
+
+    @property
+    def max_input_tokens(self) -> int:
+        """Length inputs are cut at: as asked for, else the task's, if it fits."""
+        asked = self.config.data.max_input_tokens
+        limit = position_limit(self.model_config, self.tokenizer)
+        wanted = self.task.max_input_tokens
+        return asked or (min(wanted, limit) if limit else wanted)
+
+    @property
+    def max_target_tokens(self) -> int:
+        """Length targets are cut at."""
+        return self.config.data.max_target_tokens or self.task.max_target_tokens
+
+
+def with_bundled_settings(config: RunConfig) -> RunConfig:
+    """The configuration with the settings of a bundled model where none were given."""
+    settings = BUNDLED_SETTINGS.get(config.model, {})
+    given = config.optim.model_fields_set
+    missing = {name: value for name, value in settings.items() if name not in given}
+    if "max_steps" in given:
+        missing.pop("epochs", None)
+    if not missing:
+        return config
+    shown = ", ".join(f"{flag(('optim', name))} {v}" for name, v in missing.items())
+    logger.info("settings of the bundled %s: %s", config.model, shown)
+    return config.updated({"optim": missing})
+
+
+def data_source(config: RunConfig) -> str:
+    """Where rows come from: `"files"`, `"sample"` or `"hub"`."""
+    if config.data.source != "auto":
+        return config.data.source
+    if config.data.train or config.data.validation:
+        return "files"
+    return "sample" if config.model in BUNDLED_SETTINGS else "hub"
+
+
+def assemble(config: RunConfig, model_source: str | Path | None = None) -> Job:
+    """The task as configured, the tokenizer, and the form the model asks for.
+
+    Args:
+        config: The run's configuration.
+        model_source: Where the tokenizer and the model's config are read from, when
+            not `config.model`.
+
+    Raises:
+        UserError: The task or the model's folder is not right, or they do not fit.
+    """
+    options = config.task.model_dump(exclude={"name", "form"}, exclude_none=True)
+    options["best_metric"] = config.evaluation.metric
+    task = configure_task(get_task(config.task.name), **options)
+    source = model_source or config.model
+    model_config = load_config(source)
+    as_text = not task.has_labels or config.task.form == "text"
+    if config.task.form == "auto" and task.has_labels:
+        as_text = not supports_head(model_config)
+    class_for(model_config, "seq2seq" if as_text else task.kind)
+    job = Job(config, task, load_tokenizer(source), model_config, as_text)
+    problems = list(
+        misfits(
+            model_config,
+            job.tokenizer,
+            max_input_tokens=job.max_input_tokens,
+            max_target_tokens=job.max_target_tokens if as_text else 0,
+        )
+    )
+    if problems:
+        raise UserErrors(problems)
+    return job
+
+
+def make_scorer(job: Job, model: keras.Model) -> Scorer:
+    """A scorer with the evaluation settings of the job."""
+    evaluation = job.config.evaluation
+    return Scorer(
+        model,
+        job.tokenizer,
+        job.task,
+        as_text=job.as_text,
+        batch_size=evaluation.batch_size,
+        num_beams=evaluation.num_beams,
+        max_new_tokens=evaluation.max_new_tokens or job.max_target_tokens,
+        max_input_tokens=job.max_input_tokens,
+    )
