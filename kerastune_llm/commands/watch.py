@@ -121,7 +121,9 @@ class Watch:
 
     def _evaluate(self) -> dict[str, float]:
         self._latest = self._scorer.score(
-            self.validation.rows, self.validation.tokenised
+            self.validation.rows,
+            self.validation.tokenised,
+            on_batch=self._progress.on_scored,
         )
         metrics = self._latest.metrics
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())

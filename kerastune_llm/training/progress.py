@@ -41,7 +41,7 @@ class Progress(keras.callbacks.Callback):
         if not self.console.is_terminal:
             return
         self._bar = RichProgress(
-            TextColumn("training"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]}"),
@@ -49,7 +49,7 @@ class Progress(keras.callbacks.Callback):
             console=self.console,
         )
         self._task = self._bar.add_task(
-            "", total=self.total_steps, completed=self._first_step, loss="-"
+            "training", total=self.total_steps, completed=self._first_step, loss="-"
         )
         self._bar.start()
 
@@ -61,6 +61,12 @@ class Progress(keras.callbacks.Callback):
             self._bar.update(self._task, completed=step, loss=f"{self._loss:.4f}")
         elif self._tenth(step) > self._tenth(step - 1):
             self.console.print(self._line(step), markup=False, highlight=False)
+
+    def on_scored(self, done: int, total: int) -> None:
+        """Show how far an evaluation between two updates is, in rows."""
+        if self._bar is not None:
+            text = f"evaluating {done:,}/{total:,}" if done < total else "training"
+            self._bar.update(self._task, description=text)
 
     def on_train_end(self, logs: Logs = None) -> None:
         self.close()
