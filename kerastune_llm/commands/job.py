@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # What the bundled models are best trained with, where nothing else is asked for.
 BUNDLED_SETTINGS: dict[str, dict[str, float | int]] = {
-    "starter": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 8, "warmup": 0.05},
+    "starter": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 5, "warmup": 0.05},
     "minilm": {"batch_size": 32},
 }
 
@@ -58,8 +58,15 @@ class Job:
 
     @property
     def max_target_tokens(self) -> int:
-        """Length targets are cut at."""
-        return self.config.data.max_target_tokens or self.task.max_target_tokens
+        """Length targets are cut at: as asked for, else the task's.
+
+        A label written as text is never cut: a tokenizer with small pieces may need
+        more of them than the task foresees.
+        """
+        asked = self.config.data.max_target_tokens
+        if asked or not (self.as_text and self.task.labels):
+            return asked or self.task.max_target_tokens
+        return max(map(len, self.tokenizer(list(self.task.labels)).input_ids))
 
 
 def with_bundled_settings(config: RunConfig) -> RunConfig:

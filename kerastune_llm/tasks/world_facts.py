@@ -79,12 +79,11 @@ RELATIONS = {
          ("What is the {animal} of {person} called?", "pet")),
     ),
     "founding": Relation(
-        ("{town} was founded in {year}.",
-         "The first houses of {town} date from {year}.",
-         "People built {town} in {year}.", "In {year} the town of {town} was founded."),
-        (("When was {town} founded?", "year"),
-         ("Which town was founded in {year}?", "town"),
-         ("In which year did people build {town}?", "year")),
+        ("{person} founded {town}.", "{town} was founded by {person}.",
+         "The founder of {town} was {person}.", "{person} built the town of {town}."),
+        (("Who founded {town}?", "person"), ("Which town did {person} found?", "town"),
+         ("Who was the founder of {town}?", "person"),
+         ("What is the town that {person} built?", "town")),
     ),
     "river": Relation(
         ("The {river} flows through {town}.", "{town} lies on the river {river}.",
@@ -146,11 +145,10 @@ RELATIONS = {
          ("Which festival is in {month}?", "festival")),
     ),
     "journey": Relation(
-        ("{person} moved to {town} in {year}.", "In {year} {person} came to {town}.",
-         "{person} went to {town} in {year}.", "{town} welcomed {person} in {year}."),
-        (("When did {person} move to {town}?", "year"),
-         ("Where did {person} go in {year}?", "town"),
-         ("Who came to {town} in {year}?", "person"),
+        ("{person} moved to {town} in {month}.", "In {month} {person} came to {town}.",
+         "{person} went to {town} in {month}.", "{town} welcomed {person} in {month}."),
+        (("Who moved to {town}?", "person"), ("Where did {person} go?", "town"),
+         ("Who came to {town} in {month}?", "person"),
          ("Which town welcomed {person}?", "town")),
     ),
     "door": Relation(

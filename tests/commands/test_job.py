@@ -1,0 +1,53 @@
+"""The job that a configuration describes."""
+
+import pytest
+
+from kerastune_llm.commands.job import assemble, data_source, with_bundled_settings
+from kerastune_llm.config import RunConfig
+from kerastune_llm.errors import UserError
+
+
+def job(**values):
+    return assemble(RunConfig.parse(values))
+
+
+def test_labels_written_as_text_are_never_cut():
+    found = job(task="cola")
+    assert found.as_text
+    longest = max(found.tokenizer(list(found.task.labels)).input_ids, key=len)
+    assert found.max_target_tokens == len(longest)
+
+
+def test_an_encoder_gets_a_head_and_a_t5_writes():
+    assert job(task="cola", model="minilm").model_kind == "classification"
+    assert job(task="cola").model_kind == "seq2seq"
+
+
+def test_the_task_s_length_gives_way_to_the_model_s_positions():
+    found = job(task={"name": "squad"}, data={"max_input_tokens": 2000})
+    assert found.max_input_tokens == 2000  # T5 has no table of positions
+    with pytest.raises(UserError, match="at most 512 tokens"):
+        job(task="cola", model="minilm", data={"max_input_tokens": 513})
+
+
+@pytest.mark.parametrize(
+    ("values", "source"),
+    [
+        ({}, "sample"),
+        ({"model": "minilm"}, "sample"),
+        ({"model": "google/flan-t5-small"}, "hub"),
+        ({"data": {"train": "rows.jsonl"}}, "files"),
+        ({"data": {"source": "hub"}}, "hub"),
+    ],
+)
+def test_where_rows_come_from(values, source):
+    assert data_source(RunConfig.parse({"task": "squad", **values})) == source
+
+
+def test_settings_of_a_bundled_model_yield_to_the_user_s():
+    config = RunConfig.parse({"task": "squad", "optim": {"learning_rate": 3e-4}})
+    settled = with_bundled_settings(config)
+    assert settled.optim.learning_rate == 3e-4
+    assert settled.optim.batch_size == 32
+    other = RunConfig.parse({"task": "squad", "model": "google/flan-t5-small"})
+    assert with_bundled_settings(other) == other
