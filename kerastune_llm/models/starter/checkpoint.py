@@ -43,11 +43,12 @@ model.
 
 - **Text.** Documents of one to {facts} facts about invented people, towns, rivers and
   ships, with new names in each, where some facts are told again in other words, and a
-  quarter of prose on everyday things. A second telling may be a question followed by
-  its answer, as it stands in running prose ("Who lives in Halton? Melna."). The prompt
-  formats of the tasks (`question: ... context: ...`, `cola sentence: ...`) do not
-  occur. The names and sentences of the validation samples are held out
-  (`kerastune_llm.tasks.world.is_held_out`), and so are all rows of the samples.
+  few sentences of prose on everyday things. A second telling may be a question
+  followed by its answer, as it stands in running prose ("Who lives in Halton?
+  Melna."), in the question wordings of the bundled SQuAD sample. The prompt formats of
+  the tasks (`question: ... context: ...`, `cola sentence: ...`) and their labels do
+  not occur. The names and sentences of the validation samples are held out
+  (`kerastune_llm.tasks.world.is_held_out`).
 - **Objective.** Span corruption with sentinels, as in T5 (Raffel et al. 2020): the
   gaps are names that stand elsewhere in the document, and random runs of one to three
   words.

@@ -170,8 +170,9 @@ def make_examples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw `count` corrupted documents as padded ids.
 
-    Three in four documents tell facts and lose names, and sometimes other words; the
-    fourth is prose that loses 15 % of its words. Documents that do not fit are drawn
+    Most documents tell facts and lose names, and sometimes other words; the others (15
+    % of the full-length ones, 5 % of shorter ones) are prose that loses 15 % of its
+    words. Documents that do not fit are drawn
     anew. Returns inputs `[count, input_tokens]` padded with 0 and targets
     `[count, target_tokens]` padded with -100, both int32 and ended by `</s>`.
     """
