@@ -170,10 +170,10 @@ def make_examples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw `count` corrupted documents as padded ids.
 
-    Most documents tell facts and lose names, and sometimes other words; the others (15
-    % of the full-length ones, 5 % of shorter ones) are prose that loses 15 % of its
-    words. Documents that do not fit are drawn
-    anew. Returns inputs `[count, input_tokens]` padded with 0 and targets
+    Most documents tell facts and lose names, and sometimes other words; the others,
+    15 % of full-length ones and 5 % of shorter ones, are prose that loses 15 % of its
+    words. Documents that do not fit are drawn anew. Returns inputs
+    `[count, input_tokens]` padded with 0 and targets
     `[count, target_tokens]` padded with -100, both int32 and ended by `</s>`.
     """
     inputs = np.zeros((count, input_tokens), np.int32)
