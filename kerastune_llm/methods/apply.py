@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from kerastune_llm.errors import UserError
-from kerastune_llm.methods.method import Method, make_method
+from kerastune_llm.methods.method import DeltaMethod, Method, make_method
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
+    from kerastune_llm.models.layout import Layout
     from kerastune_llm.models.surgery import ParameterTable
 
 
@@ -41,9 +42,33 @@ def apply_method(
 
     chosen = _chosen(method, options)
     _check_built(model)
-    names = chosen.trainable_names(layout_of(model))
+    layout = layout_of(model)
+    _check_plain(layout)
+    names = chosen.trainable_names(layout)
+    if isinstance(chosen, DeltaMethod):
+        _wrap(model, chosen, layout)
+        names |= layout_of(model).part("delta")
     set_trainable(model, names)
     return count_parameters(model)
+
+
+def _wrap(model: "keras.Model", method: DeltaMethod, layout: "Layout") -> None:
+    """Put the method's layers in place, once all of them are made."""
+    from kerastune_llm.models.dense_layers import (
+        dense_places,
+        forget_functions,
+        put_layer,
+    )
+    from kerastune_llm.models.torch_layout import torch_parameters
+
+    places = dense_places(model, torch_parameters(model))
+    sites = method.sites(layout)
+    # In the model's own strategy, wherever the caller stands.
+    with model.distribute_strategy.scope():
+        layers = {n: method.wrap(n, places[n].dense, layout) for n in sites}
+    for module, layer in layers.items():
+        put_layer(places[module], layer)
+    forget_functions(model)
 
 
 def _chosen(method: "Method | str", options: dict[str, object]) -> Method:
@@ -57,6 +82,16 @@ def _chosen(method: "Method | str", options: dict[str, object]) -> Method:
             received=", ".join(sorted(options)),
         )
     return method
+
+
+def _check_plain(layout: "Layout") -> None:
+    added = len(layout.part("delta"))
+    if added:
+        raise UserError(
+            f"The model has the {added} weights of another method's layers.",
+            accepted="a model without them",
+            mend="merge_delta(model) or remove_delta(model) first",
+        )
 
 
 def _check_built(model: "keras.Model") -> None:

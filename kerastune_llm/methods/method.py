@@ -7,8 +7,9 @@ documents each under `Args:` in its docstring, which is where `--help` finds the
 There are two kinds. A *freezing* method only chooses among the parameters the model
 has: it answers `trainable_names`. A *delta* method also adds small layers; it answers
 `trainable_names` for the model's own parameters, and in addition which modules it
-wants, how it wraps one and how it merges back. What both share is done once for all,
-in `apply_method`.
+wants (`sites`) and how it wraps one (`wrap`). The layer it wraps with says how it
+merges back (`DeltaLayer.merged`). What all share is done once: `apply_method`,
+`merge_delta`.
 
 Modules that define methods import no TensorFlow: listing and checking them is fast.
 """
@@ -17,7 +18,15 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    NamedTuple,
+    Protocol,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +34,8 @@ from kerastune_llm.errors import UserError, UserErrors, nearest
 from kerastune_llm.registry import METHODS
 
 if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+    from kerastune_llm.models.delta_layers import DeltaLayer
     from kerastune_llm.models.layout import Layout
 
 
@@ -40,6 +51,25 @@ class Method(Protocol):
         Raises:
             UserError: The hyper-parameters do not suit this model.
         """
+        ...
+
+
+@runtime_checkable
+class DeltaMethod(Method, Protocol):
+    """The contract of a method that adds layers."""
+
+    def sites(self, layout: "Layout") -> tuple[str, ...]:
+        """Module names of the dense layers it wraps, at least one; changes nothing.
+
+        Raises:
+            UserError: A target matches nothing in this model.
+        """
+        ...
+
+    def wrap(
+        self, module: str, layer: "keras.layers.Dense", layout: "Layout"
+    ) -> "DeltaLayer":
+        """A layer to stand in the place of `layer`, which is left as it is."""
         ...
 
 
@@ -105,7 +135,7 @@ def make_method(name: str, options: Mapping[str, object]) -> Method:
 
 
 def _convert(field: MethodField, value: object) -> object:
-    if isinstance(value, str) and get_origin(field.type) is tuple:
+    if isinstance(value, str) and _is_list(field.type, value):
         value = tuple(part.strip() for part in value.split(",") if part.strip())
     try:
         return TypeAdapter(field.type).validate_python(value)
@@ -115,6 +145,26 @@ def _convert(field: MethodField, value: object) -> object:
             accepted=field.help,
             received=value,
         ) from error
+
+
+def _is_list(field_type: object, value: str) -> bool:
+    """Whether a string stands for a tuple, its parts between commas.
+
+    Where a field takes a tuple or one string, the string is a regular expression or a
+    word with a hyphen such as `all-linear`; plain names are the tuple.
+
+    >>> _is_list(tuple[str, ...], "a.*"), _is_list(tuple[str, ...] | str, "a.*")
+    (True, False)
+    >>> _is_list(tuple[str, ...] | str, "q,v"), _is_list(int, "3")
+    (True, False)
+    """
+    if get_origin(field_type) is tuple:
+        return True
+    takes_tuple = any(get_origin(kind) is tuple for kind in get_args(field_type))
+    takes_string = str in get_args(field_type)
+    return takes_tuple and (
+        not takes_string or re.fullmatch(r"[\w., ]+", value) is not None
+    )
 
 
 def _unknown(method: str, given: str, fields: Mapping[str, MethodField]) -> UserError:
@@ -149,8 +199,16 @@ def _default(field: dataclasses.Field) -> object:
 
 
 def _argument_help(method: type) -> dict[str, str]:
-    """The texts under `Args:` in a class's docstring, each on one line."""
-    _, _, after = inspect.getdoc(method).partition("Args:\n")
+    """The texts under `Args:` in the docstrings of a class and what it extends."""
+    helps: dict[str, str] = {}
+    for documented in reversed(method.__mro__[:-1]):
+        helps |= _own_argument_help(documented)
+    return helps
+
+
+def _own_argument_help(method: type) -> dict[str, str]:
+    """The texts under `Args:` in a class's own docstring, each on one line."""
+    _, _, after = inspect.cleandoc(method.__doc__ or "").partition("Args:\n")
     section = re.split(r"\n(?=\S)", after)[0]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text) for name, text in entries}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kerastune_llm.backend import keras, transformers
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.safetensors_writer import write_weights
 from kerastune_llm.models.tokenizer import VOCABULARY_FILES
 from kerastune_llm.models.torch_layout import torch_parameters
@@ -58,9 +59,11 @@ def save_model(
 
     Raises:
         UserError: The place is a file, holds something other than a model, or cannot
-            be written. The earlier folder is then as it was.
+            be written; or the model has a method's layers. The earlier folder is then
+            as it was.
     """
     directory = Path(directory).expanduser().absolute()
+    _check_plain(model)
     _check_place(directory)
     parameters = list(torch_parameters(model).values())
     try:
@@ -101,6 +104,15 @@ def _save_tokenizer(
             raise
         number = int(found.group(1))
         raise OSError(number, os.strerror(number)) from error
+
+
+def _check_plain(model: keras.Model) -> None:
+    if delta_layers(model):
+        raise UserError(
+            "The model has the layers of a delta method, which no model file holds.",
+            mend="merge_delta(model) first, or save_adapter(model, folder) to keep "
+            "the change apart",
+        )
 
 
 def _check_place(directory: Path) -> None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.models.delta_layers import delta_layers
+from kerastune_llm.models.dense_layers import dense_places
 from kerastune_llm.models.module_roles import Role, role_of, role_suffixes
 from kerastune_llm.models.torch_layout import TorchParameter, torch_parameters
 
-Part = Literal["embeddings", "encoder", "decoder", "head"]
+Part = Literal["embeddings", "encoder", "decoder", "head", "delta"]
 Stack = Literal["encoder", "decoder"]
-PARTS: tuple[Part, ...] = ("embeddings", "encoder", "decoder", "head")
+PARTS: tuple[Part, ...] = ("embeddings", "encoder", "decoder", "head", "delta")
 
 # Segments such as `shared`, `embed_positions`, `word_embeddings`, `layer_norm_emb`,
 # `wte` (GPT-2) and `w` (CTRL).
@@ -48,7 +50,7 @@ class Layout:
     Args:
         model_type: The configuration's `model_type`.
         parts: The one part each parameter is counted in. A tied matrix is counted
-            with the embeddings.
+            with the embeddings; what a method added is `delta`.
         head: Parameters of the task head. A tied LM head is the embedding matrix.
         head_is_tied: Whether the head shares its matrix with the input embeddings.
         fixed: Parameters that never train: the logits bias of the BART family and
@@ -57,6 +59,8 @@ class Layout:
             model has one stack, called `encoder`.
         after_blocks: Per stack, what follows its last block: final norm and pooler.
         roles: Module names by their role in a block, as PEFT would name them.
+        dense: Module names of the dense layers, in model order.
+        is_classifier: Whether the head gives labels rather than tokens.
     """
 
     model_type: str
@@ -67,6 +71,8 @@ class Layout:
     blocks: Mapping[Stack, tuple[Block, ...]]
     after_blocks: Mapping[Stack, frozenset[str]]
     roles: Mapping[Role, tuple[str, ...]]
+    dense: tuple[str, ...]
+    is_classifier: bool
 
     @property
     def names(self) -> frozenset[str]:
@@ -89,7 +95,9 @@ def layout_of(model: keras.Model) -> Layout:
     Args:
         model: A transformers model whose variables exist.
     """
-    parameters = torch_parameters(model)
+    everything = torch_parameters(model)
+    delta = _delta(model, everything)
+    parameters = {name: p for name, p in everything.items() if name not in delta}
     outside = _outside_base(model, parameters)
     tied = None if "lm_head.weight" in outside else _tied_head(model, parameters)
     parts = {name: "head" if name in outside else _part(name) for name in parameters}
@@ -98,7 +106,7 @@ def layout_of(model: keras.Model) -> Layout:
     model_type = model.config.model_type
     return Layout(
         model_type=model_type,
-        parts=parts,
+        parts=parts | dict.fromkeys(delta, "delta"),
         head=frozenset(outside | ({tied} if tied else set())),
         head_is_tied=tied is not None,
         fixed=_fixed(model, parameters),
@@ -107,6 +115,8 @@ def layout_of(model: keras.Model) -> Layout:
             stack: _after_blocks(model_type, stack, parts, inside) for stack in blocks
         },
         roles=_roles(model_type, inside),
+        dense=tuple(dense_places(model, parameters)),
+        is_classifier=bool(outside) and not model.can_generate(),
     )
 
 
@@ -117,6 +127,14 @@ def module_of(parameter: str) -> str:
     'decoder.block.0.layer.1.EncDecAttention.q'
     """
     return parameter.rpartition(".")[0]
+
+
+def _delta(
+    model: keras.Model, parameters: Mapping[str, TorchParameter]
+) -> tuple[str, ...]:
+    """Names of what delta layers added, in model order."""
+    added = {id(v) for layer in delta_layers(model) for v in layer.delta_weights}
+    return tuple(name for name, p in parameters.items() if id(p.variable) in added)
 
 
 def _outside_base(

@@ -1,7 +1,7 @@
 """Which variables of a model train, and how many parameters there are of each part."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from kerastune_llm.backend import keras, tf, transformers
@@ -119,6 +119,7 @@ def count_parameters(model: keras.Model) -> ParameterTable:
 
 def count_parameters_of_config(
     config: transformers.PretrainedConfig,
+    prepare: Callable[[keras.Model], object] | None = None,
 ) -> ParameterTable:
     """Count the model a configuration describes, without memory for its weights.
 
@@ -127,6 +128,7 @@ def count_parameters_of_config(
     Args:
         config: Of an encoder-decoder (counted with its LM head) or of an encoder
             (counted with a classifier over `config.num_labels`).
+        prepare: Called with the built model before the count: what applies a method.
     """
     auto = (
         transformers.TFAutoModelForSeq2SeqLM
@@ -138,6 +140,8 @@ def count_parameters_of_config(
         warnings.filterwarnings("ignore", message="The initializer .* is unseeded")
         model = auto.from_config(config)
         model.build_in_name_scope()
+        if prepare is not None:
+            prepare(model)
         return count_parameters(model)
 
 

@@ -1,0 +1,150 @@
+"""LoRA and DoRA: a low-rank change beside the dense layers of a frozen model."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.methods.targets import (
+    check_pattern,
+    head_modules,
+    saved_names,
+    target_sites,
+)
+from kerastune_llm.models.module_roles import role_suffixes
+from kerastune_llm.registry import METHODS
+
+if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+    from kerastune_llm.models.delta_layers import DeltaLayer
+    from kerastune_llm.models.layout import Layout
+
+
+@METHODS.register("lora")
+@dataclass(frozen=True)
+class LoRA:
+    """Add `scaling · B A x` to dense layers; A is `[rank, inputs]`, B starts at zero.
+
+    The head of a classifier trains whole. Names, defaults and files are PEFT's
+    (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+
+    Args:
+        rank: Rows of A: the capacity of the change, at least 1.
+        alpha: The change is scaled by alpha / rank.
+        dropout: Share of the change's inputs dropped in training, from 0 to below 1.
+        use_rslora: Scale by alpha / sqrt(rank), which keeps high ranks learning.
+        use_dora: Train the length of each output's weights apart from their direction.
+        bias: Which of the model's own biases train too: none, all (every parameter
+            with bias in its name), or lora_only (of the changed layers).
+        target_modules: Ends of PyTorch-style module names, comma-separated, such as
+            "q,v"; a regular expression over whole names; or all-linear. By default
+            query and value.
+        modules_to_save: Ends of names of modules that train whole and are saved with
+            the adapter, comma-separated.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    dropout: float = 0.0
+    use_rslora: bool = False
+    use_dora: bool = False
+    bias: Literal["none", "all", "lora_only"] = "none"
+    target_modules: tuple[str, ...] | str | None = None
+    modules_to_save: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_pattern(self.target_modules)
+        problems = list(_problems(self))
+        if problems:
+            raise UserErrors(problems)
+
+    @property
+    def scaling(self) -> float:
+        """The factor of the change.
+
+        >>> LoRA(rank=4, alpha=8).scaling, LoRA(rank=4, use_rslora=True).scaling
+        (2.0, 4.0)
+        """
+        return self.alpha / (math.sqrt(self.rank) if self.use_rslora else self.rank)
+
+    def targets(self, layout: "Layout") -> tuple[str, ...] | str:
+        """`target_modules`, or the model type's default: query and value."""
+        if self.target_modules is not None:
+            return self.target_modules
+        roles = role_suffixes(layout.model_type, layout.dense)
+        if not roles:
+            raise _no_default(layout)
+        return (*roles["query"], *roles["value"])
+
+    def sites(self, layout: "Layout") -> tuple[str, ...]:
+        """Names of the dense modules to change."""
+        saved = (*self.modules_to_save, *head_modules(layout))
+        return target_sites(self.targets(layout), layout, saved)
+
+    def trainable_names(self, layout: "Layout") -> frozenset[str]:
+        """The model's own parameters that train: saved modules, head and biases."""
+        saved = saved_names((*self.modules_to_save, *head_modules(layout)), layout)
+        own = layout.names - layout.part("delta") - layout.fixed
+        if self.bias == "all":
+            return saved | {name for name in own if "bias" in name}
+        if self.bias == "lora_only":
+            return saved | (own & {f"{module}.bias" for module in self.sites(layout)})
+        return saved
+
+    def wrap(
+        self, module: str, layer: "keras.layers.Dense", layout: "Layout"
+    ) -> "DeltaLayer":
+        """The layer that takes the place of the dense layer called `module`."""
+        from kerastune_llm.models.delta_layers import LoRADense
+
+        return LoRADense(
+            layer,
+            method=self,
+            rank=self.rank,
+            scaling=self.scaling,
+            dropout=self.dropout,
+            use_dora=self.use_dora,
+        )
+
+
+@METHODS.register("dora")
+@dataclass(frozen=True)
+class DoRA(LoRA):
+    """LoRA with `use_dora`: lengths of weights are trained apart from directions.
+
+    Liu et al. 2024, https://arxiv.org/abs/2402.09353.
+    """
+
+    use_dora: bool = True
+
+
+def _problems(method: LoRA) -> list[UserError]:
+    checks = (
+        (method.rank >= 1, "rank", "a whole number from 1", "--method.rank 8"),
+        (method.alpha > 0, "alpha", "a number above 0", "--method.alpha 8"),
+        (0 <= method.dropout < 1, "dropout", "from 0 to below 1", "--method.dropout 0"),
+        (
+            method.bias in ("none", "all", "lora_only"),
+            "bias",
+            "none, all or lora_only",
+            "--method.bias none",
+        ),
+    )
+    return [
+        UserError(
+            f"LoRA cannot have this {field}.",
+            accepted=accepted,
+            received=f"{field}={getattr(method, field)}",
+            mend=mend,
+        )
+        for holds, field, accepted, mend in checks
+        if not holds
+    ]
+
+
+def _no_default(layout: "Layout") -> UserError:
+    return UserError(
+        f"There are no default target modules for {layout.model_type}.",
+        accepted=f"ends of its module names: {', '.join(layout.dense[:6])}, …",
+        mend="--method.target-modules all-linear, or the ends of names",
+    )

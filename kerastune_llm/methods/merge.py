@@ -1,0 +1,69 @@
+"""Taking a method's layers out of a model, with or without their change kept."""
+
+from typing import TYPE_CHECKING
+
+from kerastune_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+
+
+def merge_delta(model: "keras.Model") -> None:
+    """Add the change into the model's own weights and take the method's layers out.
+
+    The model is then a plain one of transformers with all its parameters training:
+    `save_model` writes it, other methods apply to it. Outputs stay within rounding.
+
+    Args:
+        model: A model that a delta method was applied to.
+
+    Raises:
+        UserError: The model has no such layers.
+    """
+    from kerastune_llm.models.delta_layers import delta_layers
+
+    layers = delta_layers(model)
+    _check_some(layers)
+    merged = [(layer.base_layer, layer.merged()) for layer in layers]
+    for base, values in merged:
+        for name, value in values.items():
+            getattr(base, name).assign(value)
+    remove_delta(model)
+
+
+def remove_delta(model: "keras.Model") -> None:
+    """Take the method's layers out and drop their change; all parameters train again.
+
+    The model's own parameters stay as they are, those that were trained included.
+
+    Args:
+        model: A model that a delta method was applied to.
+
+    Raises:
+        UserError: The model has no such layers.
+    """
+    from kerastune_llm.models.delta_layers import delta_layers
+    from kerastune_llm.models.dense_layers import (
+        dense_places,
+        forget_functions,
+        put_layer,
+    )
+    from kerastune_llm.models.layout import layout_of
+    from kerastune_llm.models.surgery import set_trainable
+    from kerastune_llm.models.torch_layout import torch_parameters
+
+    _check_some(delta_layers(model))
+    for place in dense_places(model, torch_parameters(model)).values():
+        if place.layer is not place.dense:
+            put_layer(place, place.dense)
+    forget_functions(model)
+    layout = layout_of(model)
+    set_trainable(model, layout.names - layout.fixed)
+
+
+def _check_some(layers: tuple) -> None:
+    if not layers:
+        raise UserError(
+            "The model has no layers of a delta method.",
+            accepted="a model after apply_method(model, 'lora') or load_adapter",
+        )
