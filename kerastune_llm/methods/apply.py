@@ -1,5 +1,6 @@
 """Applying a method to a model: check everything, then change it, then count."""
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from kerastune_llm.errors import UserError
@@ -7,6 +8,7 @@ from kerastune_llm.methods.method import DeltaMethod, Method, make_method
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
+    from kerastune_llm.models.delta_layers import DeltaLayer
     from kerastune_llm.models.layout import Layout
     from kerastune_llm.models.surgery import ParameterTable
 
@@ -43,32 +45,51 @@ def apply_method(
     chosen = _chosen(method, options)
     _check_built(model)
     layout = layout_of(model)
-    _check_plain(layout)
+    check_plain(layout)
     names = chosen.trainable_names(layout)
     if isinstance(chosen, DeltaMethod):
-        _wrap(model, chosen, layout)
-        names |= layout_of(model).part("delta")
-    set_trainable(model, names)
+        place_layers(model, make_layers(model, chosen, layout), names)
+    else:
+        set_trainable(model, names)
     return count_parameters(model)
 
 
-def _wrap(model: "keras.Model", method: DeltaMethod, layout: "Layout") -> None:
-    """Put the method's layers in place, once all of them are made."""
-    from kerastune_llm.models.dense_layers import (
-        dense_places,
-        forget_functions,
-        put_layer,
-    )
+def make_layers(
+    model: "keras.Model", method: DeltaMethod, layout: "Layout"
+) -> "dict[str, DeltaLayer]":
+    """The method's layers by module name, around the model's, not yet in place.
+
+    Raises:
+        UserError: A target of the method matches nothing.
+    """
+    from kerastune_llm.models.dense_layers import dense_places
     from kerastune_llm.models.torch_layout import torch_parameters
 
     places = dense_places(model, torch_parameters(model))
     sites = method.sites(layout)
     # In the model's own strategy, wherever the caller stands.
     with model.distribute_strategy.scope():
-        layers = {n: method.wrap(n, places[n].dense, layout) for n in sites}
+        return {name: method.wrap(name, places[name].dense, layout) for name in sites}
+
+
+def place_layers(
+    model: "keras.Model", layers: "Mapping[str, DeltaLayer]", names: Collection[str]
+) -> None:
+    """Put a method's layers in place and train them and the parameters in `names`."""
+    from kerastune_llm.models.dense_layers import (
+        dense_places,
+        forget_functions,
+        put_layer,
+    )
+    from kerastune_llm.models.layout import layout_of
+    from kerastune_llm.models.surgery import set_trainable
+    from kerastune_llm.models.torch_layout import torch_parameters
+
+    places = dense_places(model, torch_parameters(model))
     for module, layer in layers.items():
         put_layer(places[module], layer)
     forget_functions(model)
+    set_trainable(model, {*names, *layout_of(model).part("delta")})
 
 
 def _chosen(method: "Method | str", options: dict[str, object]) -> Method:
@@ -84,7 +105,8 @@ def _chosen(method: "Method | str", options: dict[str, object]) -> Method:
     return method
 
 
-def _check_plain(layout: "Layout") -> None:
+def check_plain(layout: "Layout") -> None:
+    """Refuse a model that has a delta method's layers already."""
     added = len(layout.part("delta"))
     if added:
         raise UserError(

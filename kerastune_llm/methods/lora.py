@@ -34,8 +34,8 @@ class LoRA:
         dropout: Share of the change's inputs dropped in training, from 0 to below 1.
         use_rslora: Scale by alpha / sqrt(rank), which keeps high ranks learning.
         use_dora: Train the length of each output's weights apart from their direction.
-        bias: Which of the model's own biases train too: none, all (every parameter
-            with bias in its name), or lora_only (of the changed layers).
+        bias: Which of the model's own biases train too: none, all, or lora_only (of
+            the changed layers). T5 has none.
         target_modules: Ends of PyTorch-style module names, comma-separated, such as
             "q,v"; a regular expression over whole names; or all-linear. By default
             query and value.
@@ -86,7 +86,7 @@ class LoRA:
         saved = saved_names((*self.modules_to_save, *head_modules(layout)), layout)
         own = layout.names - layout.part("delta") - layout.fixed
         if self.bias == "all":
-            return saved | {name for name in own if "bias" in name}
+            return saved | {name for name in own if name.endswith(".bias")}
         if self.bias == "lora_only":
             return saved | (own & {f"{module}.bias" for module in self.sites(layout)})
         return saved

@@ -8,8 +8,6 @@ import copy
 import logging
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 from kerastune_llm.backend import keras, transformers
@@ -18,6 +16,7 @@ from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.safetensors_writer import write_weights
 from kerastune_llm.models.tokenizer import VOCABULARY_FILES
 from kerastune_llm.models.torch_layout import torch_parameters
+from kerastune_llm.models.whole_folder import whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -62,34 +61,22 @@ def save_model(
             be written; or the model has a method's layers. The earlier folder is then
             as it was.
     """
-    directory = Path(directory).expanduser().absolute()
     _check_plain(model)
-    _check_place(directory)
     parameters = list(torch_parameters(model).values())
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        try:
-            new.chmod(0o777 & ~_umask())
-            # The small files first: a full disk then shows in the weights, whose
-            # writer says so, not inside a library.
-            if tokenizer is not None:
-                _save_tokenizer(tokenizer, new)
-            _write_configs(model, new)
-            write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
-            replaced = _TOKENIZER_FILES if tokenizer is not None else ()
-            _keep_others(directory, new, _MODEL_FILES + replaced)
-            _put_in_place(new, directory)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-    except OSError as error:
-        raise UserError(
-            f"The model cannot be saved: {error.strerror or error}",
-            received=str(directory),
-            mend="free some space, or another --output; an earlier model there is "
-            "as it was",
-        ) from error
-    logger.info("model saved in %s", directory)
+    replaced = _TOKENIZER_FILES if tokenizer is not None else ()
+    with whole_folder(
+        directory,
+        marker="config.json",
+        replaced=_MODEL_FILES + replaced,
+        what="model",
+    ) as new:
+        # The small files first: a full disk then shows in the weights, whose writer
+        # says so, not inside a library.
+        if tokenizer is not None:
+            _save_tokenizer(tokenizer, new)
+        _write_configs(model, new)
+        write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
+    logger.info("model saved in %s", Path(directory).expanduser().absolute())
 
 
 def _save_tokenizer(
@@ -115,20 +102,6 @@ def _check_plain(model: keras.Model) -> None:
         )
 
 
-def _check_place(directory: Path) -> None:
-    if directory.exists() and not directory.is_dir():
-        raise UserError("The place for the model is a file.", received=str(directory))
-    if not directory.is_dir() or not any(directory.iterdir()):
-        return
-    if not (directory / "config.json").is_file():
-        raise UserError(
-            "The folder holds something other than a model.",
-            accepted="a new or empty folder, or one with an earlier model",
-            received=str(directory),
-            mend="another --output",
-        )
-
-
 def _write_configs(model: keras.Model, folder: Path) -> None:
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__.removeprefix("TF")]
@@ -142,43 +115,3 @@ def _write_configs(model: keras.Model, folder: Path) -> None:
         texts["generation_config.json"] = settings.to_json_string(use_diff=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _put_in_place(new: Path, directory: Path) -> None:
-    """Move a complete folder to its place.
-
-    Between the two moves the earlier folder exists as `.NAME.earlier`; nothing is
-    removed before the new one is in place.
-    """
-    if not directory.is_dir():
-        os.replace(new, directory)
-        return
-    earlier = directory.with_name(f".{directory.name}.earlier")
-    if earlier.exists():
-        shutil.rmtree(earlier)
-    os.replace(directory, earlier)
-    try:
-        os.replace(new, directory)
-    except OSError:
-        os.replace(earlier, directory)
-        raise
-    shutil.rmtree(earlier)
-
-
-def _keep_others(directory: Path, new: Path, replaced: tuple[str, ...]) -> None:
-    """Copy into the new folder what the earlier one had and this save replaces not."""
-    if not directory.is_dir():
-        return
-    for entry in directory.iterdir():
-        if any(entry.match(pattern) for pattern in replaced):
-            continue
-        if entry.is_dir():
-            shutil.copytree(entry, new / entry.name, symlinks=True)
-        else:
-            shutil.copy2(entry, new / entry.name, follow_symlinks=False)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
