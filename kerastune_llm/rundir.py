@@ -39,6 +39,11 @@ class RunDir:
         self.card = self.path / "README.md"
         self.plots = self.path / "plots"
 
+    @property
+    def trained(self) -> Path:
+        """Where the trained model is: `model/` whole, or `adapter/` on its base."""
+        return self.adapter if self.adapter.is_dir() else self.model
+
     def predictions(self, split: str) -> Path:
         """File with the split's rows, one JSON object to a line."""
         return self.path / "predictions" / f"{split}.jsonl"

@@ -13,7 +13,12 @@ from kerastune_llm.backend import tf
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
-from kerastune_llm.training.reports import model_card, plot_history
+from kerastune_llm.training.reports import (
+    USE_ADAPTER,
+    USE_MODEL,
+    model_card,
+    plot_history,
+)
 from kerastune_llm.training.scoring import Scores
 
 PACKAGES = (
@@ -77,6 +82,7 @@ def finish_run(
         "method": config.method.name,
         "settings": json.dumps(config.to_values(), indent=2),
         "run": run.path,
+        "use": USE_ADAPTER if run.adapter.is_dir() else USE_MODEL,
         **facts,
     }
     write_text(run.card, model_card(card, metrics))
@@ -86,8 +92,9 @@ def finish_run(
 def say_what_next(run: RunDir, job: Job) -> None:
     """Say where everything is, and the commands that go on from here."""
     path = run.path
+    trained = run.trained.name
     console.print(
-        f"wrote {path}: model/, predictions/, metrics.json, plots/, README.md"
+        f"wrote {path}: {trained}/, predictions/, metrics.json, plots/, README.md"
     )
     console.print(f"  score again:   kerastune evaluate {path}")
     console.print(

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.commands.job import Job, assemble, make_scorer
+from kerastune_llm.commands.saved import load_trained
 from kerastune_llm.config import RunConfig, merge, read_config_file
-from kerastune_llm.models.loading import load_model
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.training.precision import set_precision
 from kerastune_llm.training.scoring import Scorer
@@ -22,7 +22,9 @@ def open_run(
     """
     run = RunDir.open(Path(path))
     values = merge(read_config_file(run.config), changes or {})
-    return run, assemble(RunConfig.parse(values), run.model)
+    # An adapter's tokenizer and configuration are those of its base model.
+    source = run.model if run.model.is_dir() else None
+    return run, assemble(RunConfig.parse(values), source)
 
 
 def load_scorer(run: RunDir, job: Job) -> Scorer:
@@ -30,9 +32,7 @@ def load_scorer(run: RunDir, job: Job) -> Scorer:
     model_type = job.model_config.model_type
     set_precision(job.config.runtime.precision, model_type)
     try:
-        model = load_model(
-            run.model, kind=job.model_kind, labels=job.task.labels or None
-        )
+        model = load_trained(run, job)
     finally:
         set_precision("float32", model_type)
     return make_scorer(job, model)

@@ -14,6 +14,7 @@ from kerastune_llm.commands.console import (
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
 from kerastune_llm.commands.job import Job, assemble, with_bundled_settings
+from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split, load_splits, say_truncation
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
@@ -21,7 +22,6 @@ from kerastune_llm.data.batching import count_steps
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.methods.method import Method, make_method
-from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.sources import resolve_source
 from kerastune_llm.models.stored_tensors import find_tensors
@@ -195,9 +195,9 @@ def _interrupted(run: RunDir, watch: Watch) -> TrainResult:
     """Save what there is: the best model stays, the weights of now stand beside it."""
     if watch.best is None:
         watch.save_model()
-        console.print(f"interrupted; the weights of now are in {run.model}")
+        console.print(f"interrupted; the weights of now are in {run.trained}")
         return TrainResult(run.path, {}, interrupted=True)
     last = run.checkpoints / "last"
-    save_model(watch.model, watch.job.tokenizer, last)
-    console.print(f"interrupted; the best model is in {run.model}, the last in {last}")
+    save_trained(watch.model, watch.job, whole=last)
+    console.print(f"interrupted; the best is in {run.trained}, the last in {last}")
     return TrainResult(run.path, watch.best.metrics, interrupted=True)

@@ -5,8 +5,8 @@ import random
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, make_scorer
+from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split
-from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.training.callbacks import (
     Evaluate,
@@ -113,7 +113,9 @@ class Watch:
 
     def save_model(self) -> None:
         """Make the model as it is now the run's model."""
-        save_model(self.model, self.job.tokenizer, self.run.model)
+        save_trained(
+            self.model, self.job, whole=self.run.model, adapter=self.run.adapter
+        )
 
     def _save_best(self) -> None:
         self.save_model()

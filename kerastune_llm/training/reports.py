@@ -37,10 +37,21 @@ metrics: [{metric_names}]
 ```
 kerastune predict {run} --input rows.jsonl --output answers.jsonl
 ```
+{use}"""
+
+USE_MODEL = """\
 The folder `model/` is a Hugging Face directory in the PyTorch layout. In TensorFlow:
 ```python
 from kerastune_llm import load_model, load_tokenizer
 model, tokenizer = load_model("{run}/model"), load_tokenizer("{run}/model")
+```
+"""
+USE_ADAPTER = """\
+The folder `adapter/` is an adapter in PEFT's form. In TensorFlow:
+```python
+from kerastune_llm import load_adapter, load_model
+model = load_model("{base_model}")
+load_adapter(model, "{run}/adapter")
 ```
 """
 
@@ -55,7 +66,8 @@ def model_card(values: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
     table = "\n".join(["| metric | value |", "|---|---|", *rows])
     shown = table if rows else "No validation rows were given."
-    return CARD.format(metric_names=", ".join(metrics), metrics=shown, **values)
+    filled = {**values, "use": values["use"].format(**values)}
+    return CARD.format(metric_names=", ".join(metrics), metrics=shown, **filled)
 
 
 def plot_history(history: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:

@@ -237,3 +237,20 @@ def test_a_full_disk_is_said_and_the_last_model_survives(squad_run, tmp_path):
     assert "Traceback" not in done.stderr
     assert "File too large" in done.stderr
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_an_adapter_run_saves_the_adapter_alone_and_is_reproduced(tmp_path):
+    output = tmp_path / "lora"
+    code = main(
+        f"train squad --method lora --method.rank 2 --output {output} "
+        "--optim.max-steps 4 --data.max-train-samples 40 "
+        "--data.max-validation-samples 10".split()
+    )
+    assert code == 0
+    assert {file.name for file in (output / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    assert not (output / "model").exists()
+    own = json.loads((output / "metrics.json").read_text())
+    assert kerastune_llm.evaluate(output) == own

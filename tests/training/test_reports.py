@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from kerastune_llm.training.reports import model_card, plot_history
+from kerastune_llm.training.reports import USE_MODEL, model_card, plot_history
 
 FACTS = {
     "base_model": "google/flan-t5-small",
@@ -19,6 +19,7 @@ FACTS = {
     "steps": 32_850,
     "settings": json.dumps({"task": "squad"}),
     "run": Path("runs/one"),
+    "use": USE_MODEL,
 }
 
 
