@@ -24,9 +24,15 @@ from tests.tiny_models import spread, tiny, tiny_batch, train_steps
 
 DELTAS = [n for n in METHODS.names() if issubclass(METHODS.get(n), DeltaMethod)]
 MODELS = ("t5", "t5-untied", "bart", "bert", "distilbert")
-SHARED = ("albert", "mpnet", "deberta-v2", "roberta", "electra", "marian", "pegasus")
+OTHERS = ("albert", "mpnet", "deberta-v2", "roberta", "electra", "marian", "pegasus")
 
 each_model = pytest.mark.parametrize("name", MODELS)
+# Their layers are MODELS' with other names; ALBERT's blocks share one layer.
+every_model = pytest.mark.parametrize(
+    "name",
+    [*MODELS, "albert"]
+    + [pytest.param(n, marks=pytest.mark.slow) for n in OTHERS if n != "albert"],
+)
 each_method = pytest.mark.parametrize("method", DELTAS)
 
 
@@ -55,7 +61,7 @@ def test_there_are_such_methods():
 
 
 @each_method
-@pytest.mark.parametrize("name", [*MODELS, *SHARED])
+@every_model
 def test_nothing_changes_until_it_trains(name, method):
     model = wide(name)
     before, output, order = values(model), logits(model), list(model.weights)
@@ -124,7 +130,7 @@ def test_the_package_s_step_is_the_same_with_and_without_jit(method):
 
 
 @each_method
-@pytest.mark.parametrize("name", [*MODELS, *SHARED])
+@every_model
 def test_merged_equals_unmerged_and_is_a_plain_model(name, method):
     model = trained(name, method)
     plain = tiny(name)
