@@ -27,6 +27,7 @@ _PUBLIC = {
     "load_tokenizer": "kerastune_llm.models.loading",
     "save_model": "kerastune_llm.models.checkpoint",
     "apply_method": "kerastune_llm.methods.apply",
+    "merge_delta": "kerastune_llm.methods.merge",
     "load_adapter": "kerastune_llm.methods.peft_format",
     "save_adapter": "kerastune_llm.methods.peft_format",
     "build_optimizer": "kerastune_llm.training.optimizers",

@@ -1,0 +1,9 @@
+"""Scripts that the tests run in another process, some with PyTorch, are no tests."""
+
+collect_ignore_glob = [
+    "interop/check_*.py",
+    "interop/make_*.py",
+    "interop/run_*.py",
+    "reference/*.py",
+    "methods/two_replicas.py",
+]
