@@ -1,5 +1,6 @@
 """Whole runs on tiny models and small files, as a user starts them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -209,8 +210,10 @@ def test_interrupt_saves_and_exits_130(tmp_path):
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     history = output / "metrics.jsonl"
-    while process.poll() is None and not (history.exists() and history.stat().st_size):
-        pass
+    while not (history.exists() and history.stat().st_size):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+            break
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 130, text
