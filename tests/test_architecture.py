@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "kerastune_llm"
 
 LEVELS = (
-    {"cli", "arguments", "__init__"},
+    {"cli", "arguments", "verbs", "__init__"},
     {"commands"},
     {"methods", "training", "serving"},
     {"models", "data"},

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from kerastune_llm.cli import main
+from kerastune_llm.registry import VERBS
 
 
 def run(capsys, *argv: str) -> tuple[int, str, str]:
@@ -18,11 +19,12 @@ def run(capsys, *argv: str) -> tuple[int, str, str]:
 def test_help_names_every_verb(capsys):
     code, out, _ = run(capsys)
     assert code == 0
-    for verb in ("train", "evaluate", "predict", "list", "doctor"):
+    assert set(VERBS.names()) >= {"train", "evaluate", "predict", "list", "doctor"}
+    for verb in VERBS.names():
         assert f"    {verb} " in out
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "list", "doctor"])
+@pytest.mark.parametrize("verb", VERBS.names())
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as done:
         main([verb, "--help"])
