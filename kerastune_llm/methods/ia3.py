@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.errors import UserError
+from kerastune_llm.methods.forms import Form
 from kerastune_llm.methods.targets import (
     check_pattern,
     head_modules,
     saved_names,
     target_sites,
+    written_targets,
 )
 from kerastune_llm.models.module_roles import role_suffixes
 from kerastune_llm.registry import METHODS
@@ -48,6 +50,16 @@ class IA3:
     target_modules: tuple[str, ...] | str | None = None
     feedforward_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] = ()
+
+    form: ClassVar[Form] = Form(
+        "IA3",
+        "ia3",
+        {name: name for name in ("target_modules", "feedforward_modules")},
+        lambda method, layout, _: {
+            "target_modules": written_targets(method, layout),
+            "feedforward_modules": sorted(method.feedforward(layout)),
+        },
+    )
 
     def __post_init__(self) -> None:
         check_pattern(self.target_modules)

@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.methods.forms import Form
 from kerastune_llm.methods.targets import (
     check_pattern,
     head_modules,
     saved_names,
     target_sites,
+    written_targets,
 )
 from kerastune_llm.models.module_roles import role_suffixes
 from kerastune_llm.registry import METHODS
@@ -51,6 +53,21 @@ class LoRA:
     bias: Literal["none", "all", "lora_only"] = "none"
     target_modules: tuple[str, ...] | str | None = None
     modules_to_save: tuple[str, ...] = ()
+
+    form: ClassVar[Form] = Form(
+        "LORA",
+        "lora",
+        {
+            "r": "rank",
+            "lora_alpha": "alpha",
+            "lora_dropout": "dropout",
+            "use_rslora": "use_rslora",
+            "use_dora": "use_dora",
+            "bias": "bias",
+            "target_modules": "target_modules",
+        },
+        lambda method, layout, _: {"target_modules": written_targets(method, layout)},
+    )
 
     def __post_init__(self) -> None:
         check_pattern(self.target_modules)

@@ -7,9 +7,10 @@ documents each under `Args:` in its docstring, which is where `--help` finds the
 There are two kinds. A *freezing* method only chooses among the parameters the model
 has: it answers `trainable_names`. A *delta* method also adds small layers; it answers
 `trainable_names` for the model's own parameters, and in addition which modules it
-wants (`sites`) and how it wraps one (`wrap`). The layer it wraps with says how it
-merges back (`DeltaLayer.merged`). What all share is done once: `apply_method`,
-`merge_delta`.
+wants (`sites`) and how it wraps one (`wrap`), and has a field `modules_to_save`. The
+layer it wraps with says how it merges back (`DeltaLayer.merged`), and `forms.Form` how
+it is written down. What all share is done once: `apply_method`, `merge_delta`,
+`save_adapter`.
 
 Modules that define methods import no TensorFlow: listing and checking them is fast.
 """
@@ -59,7 +60,9 @@ class DeltaMethod(Method, Protocol):
     """The contract of a method that adds layers."""
 
     def sites(self, layout: "Layout") -> tuple[str, ...]:
-        """Module names of the dense layers it wraps, at least one; changes nothing.
+        """Module names of the dense layers it wraps; changes nothing.
+
+        None where the model has all the method trains.
 
         Raises:
             UserError: A target matches nothing in this model.

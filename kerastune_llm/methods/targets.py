@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kerastune_llm.errors import UserError, nearest
 
@@ -93,6 +93,27 @@ def head_modules(layout: "Layout") -> tuple[str, ...]:
     if not layout.is_classifier:
         return ()
     return tuple(sorted({name.split(".")[0] for name in layout.head}))
+
+
+class Targeted(Protocol):
+    """A method with target modules."""
+
+    def targets(self, layout: "Layout") -> Targets:
+        """Those given, or the model type's default."""
+        ...
+
+    def sites(self, layout: "Layout") -> tuple[str, ...]:
+        """Module names of the layers they match."""
+        ...
+
+
+def written_targets(method: Targeted, layout: "Layout") -> list[str] | str:
+    """A method's targets as `adapter_config.json` has them: defaults by their names."""
+    targets = method.targets(layout)
+    if targets == ALL_LINEAR:
+        # PEFT would look for all linear layers itself, and the two frameworks' differ.
+        targets = method.sites(layout)
+    return targets if isinstance(targets, str) else sorted(targets)
 
 
 def check_pattern(targets: Targets | None) -> None:

@@ -1,4 +1,4 @@
-"""`adapter_config.json`: a method's hyper-parameters under PEFT's names."""
+"""`adapter_config.json`: a method's hyper-parameters under the names of its form."""
 
 import json
 from collections.abc import Mapping
@@ -6,36 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
-from kerastune_llm.methods.ia3 import IA3
-from kerastune_llm.methods.lora import LoRA
+from kerastune_llm.methods.forms import Form, form_of, forms
 from kerastune_llm.methods.method import DeltaMethod, make_method
-from kerastune_llm.methods.targets import ALL_LINEAR, head_modules
-from kerastune_llm.models.layout import Layout
+from kerastune_llm.methods.targets import head_modules
+from kerastune_llm.models.layout import Layout, layout_of
 
 CONFIG_FILE = "adapter_config.json"
 # PEFT's task for a head and for text to text.
 CLASSIFICATION, TEXT_TO_TEXT = "SEQ_CLS", "SEQ_2_SEQ_LM"
+OWN_NOTE = (
+    "The form of kerastune_llm's method {}: PEFT has none for it and cannot open this."
+)
 
-# Our field under PEFT's name, per type; both sides are one to one.
-_FIELDS: Mapping[str, Mapping[str, str]] = {
-    "LORA": {
-        "r": "rank",
-        "lora_alpha": "alpha",
-        "lora_dropout": "dropout",
-        "use_rslora": "use_rslora",
-        "use_dora": "use_dora",
-        "bias": "bias",
-        "target_modules": "target_modules",
-        "modules_to_save": "modules_to_save",
-    },
-    "IA3": {
-        "target_modules": "target_modules",
-        "feedforward_modules": "feedforward_modules",
-        "modules_to_save": "modules_to_save",
-    },
-}
-_METHODS = {"LORA": "lora", "IA3": "ia3"}
 # Settings of PEFT that change what the weights mean and that are not offered here.
 _UNSUPPORTED = (
     "alpha_pattern",
@@ -83,30 +67,26 @@ def task_type(layout: Layout) -> str:
 
 
 def config_values(
-    method: DeltaMethod, layout: Layout, *, base_model: str
+    method: DeltaMethod, model: keras.Model, *, base_model: str
 ) -> dict[str, Any]:
     """What `adapter_config.json` holds for a method applied to a model.
 
     Raises:
-        UserError: PEFT has no form for the method.
+        UserError: The method is not a registered one.
     """
-    kind = _kind_of(method)
-    values = {peft: getattr(method, own) for peft, own in _FIELDS[kind].items()}
-    targets = method.targets(layout)
-    # PEFT would look for all linear layers itself, and the two frameworks' differ.
-    values["target_modules"] = _listed(
-        method.sites(layout) if targets == ALL_LINEAR else targets
-    )
+    form, layout = form_of(type(method)), layout_of(model)
+    values = {name: getattr(method, field) for name, field in form.fields.items()}
+    if not form.is_pefts:
+        values["note"] = OWN_NOTE.format(form.method)
     saved = (*method.modules_to_save, *head_modules(layout))
-    values["modules_to_save"] = sorted(set(saved)) or None
-    if isinstance(method, IA3):
-        values["feedforward_modules"] = _listed(method.feedforward(layout))
     return {
         "base_model_name_or_path": base_model,
         "inference_mode": True,
-        "peft_type": kind,
+        "peft_type": form.peft_type,
         "task_type": task_type(layout),
         **values,
+        **form.model_values(method, layout, model.config),
+        "modules_to_save": sorted(set(saved)) or None,
     }
 
 
@@ -118,22 +98,22 @@ def read_config(folder: Path) -> AdapterConfig:
             is not supported.
     """
     values = _read_json(folder / CONFIG_FILE)
-    kind = values.get("peft_type")
-    if kind not in _FIELDS:
+    known = forms()
+    form = known.get(str(values.get("peft_type")))
+    if form is None:
         raise UserError(
             "This type of adapter is not supported.",
-            accepted=f"peft_type {' or '.join(sorted(_FIELDS))}",
-            received=f"{folder / CONFIG_FILE}: peft_type {kind}",
+            accepted=f"peft_type {' or '.join(sorted(known))}",
+            received=f"{folder / CONFIG_FILE}: peft_type {values.get('peft_type')}",
         )
-    _check_settings(values)
-    own = _FIELDS[kind]
-    options = {own[k]: v for k, v in values.items() if k in own and v is not None}
-    saved = tuple(options.pop("modules_to_save", ()))
+    _check_settings(values, form)
+    given = {k: v for k, v in values.items() if v is not None}
+    options = {own: given[name] for name, own in form.fields.items() if name in given}
     return AdapterConfig(
-        method=make_method(_METHODS[kind], options),
-        modules_to_save=saved,
-        base_model=values.get("base_model_name_or_path") or "",
-        task_type=values.get("task_type") or "",
+        method=make_method(form.method, options),
+        modules_to_save=tuple(given.get("modules_to_save", ())),
+        base_model=given.get("base_model_name_or_path", ""),
+        task_type=given.get("task_type", ""),
     )
 
 
@@ -159,7 +139,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def _check_settings(values: Mapping[str, Any]) -> None:
+def _check_settings(values: Mapping[str, Any], form: Form) -> None:
     given = [f"{name}={values[name]}" for name in _UNSUPPORTED if values.get(name)]
     start = values.get("init_lora_weights")
     if isinstance(start, str) and start.startswith(_CHANGED_BASE):
@@ -167,23 +147,7 @@ def _check_settings(values: Mapping[str, Any]) -> None:
     if given:
         raise UserError(
             "The adapter uses settings of PEFT that are not supported.",
-            accepted=f"{', '.join(_FIELDS[values['peft_type']])}",
+            accepted=", ".join(form.fields),
             received=", ".join(given),
             mend="merge the adapter into its model with PEFT and load the whole model",
         )
-
-
-def _kind_of(method: DeltaMethod) -> str:
-    if isinstance(method, LoRA):
-        return "LORA"
-    if isinstance(method, IA3):
-        return "IA3"
-    raise UserError(
-        "PEFT has no form for this method.",
-        accepted="lora, dora or ia3",
-        received=type(method).__name__,
-    )
-
-
-def _listed(targets: tuple[str, ...] | str) -> list[str] | str:
-    return targets if isinstance(targets, str) else sorted(targets)

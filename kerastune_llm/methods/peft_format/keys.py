@@ -26,8 +26,24 @@ def peft_key(name: str, sites: Collection[str]) -> str:
     return _PREFIX + name
 
 
-def parameter_values(stored: Mapping[str, Value]) -> dict[str, Value]:
+def peft_tensors(
+    values: Mapping[str, Value], sites: Collection[str]
+) -> dict[str, Value]:
+    """Values by parameter name under PEFT's keys.
+
+    Args:
+        values: By parameter name.
+        sites: Modules that a layer of the method stands in the place of.
+    """
+    return {peft_key(name, sites): value for name, value in values.items()}
+
+
+def parameter_values(
+    stored: Mapping[str, Value], sites: Collection[str] = ()
+) -> dict[str, Value]:
     """Stored values by parameter name, without the copies that PEFT adds.
+
+    The reverse of `peft_tensors`; it needs no sites.
 
     With `bias="all"` PEFT writes a saved module's bias three times: its own, and both
     of the wrapper's, of which one is the untrained original.

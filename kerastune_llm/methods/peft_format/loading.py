@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import check_plain, make_layers, place_layers
+from kerastune_llm.methods.forms import form_of
 from kerastune_llm.methods.method import DeltaMethod
 from kerastune_llm.methods.peft_format.config import (
     AdapterConfig,
@@ -37,7 +38,7 @@ _PEFT_HEADS = ("classifier", "score")
 
 
 def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
-    """Put an adapter of LoRA, DoRA or IA3, made here or by PEFT, onto its base model.
+    """Put an adapter, made here or by PEFT, onto its base model.
 
     The model then trains on from there as after `apply_method`.
 
@@ -54,7 +55,7 @@ def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
     """
     folder = Path(folder).expanduser()
     config = read_config(folder)
-    values = _read_weights(folder / WEIGHTS_FILE)
+    stored = _read_weights(folder / WEIGHTS_FILE)
     layout = layout_of(model)
     check_plain(layout)
     _check_task(config, layout)
@@ -64,6 +65,8 @@ def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
         own = method.trainable_names(layout)
     except UserError as error:
         raise _misfit(model, config, [str(error)]) from error
+    unpack = form_of(type(method)).unpack or parameter_values
+    values = unpack(stored, method.sites(layout))
     parameters = _parameters(model, layers.values(), own | layout.fixed)
     optional = _optional(config, layout, own)
     _check_fit(model, config, parameters, values, optional)
@@ -104,10 +107,9 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
         )
     try:
         with safe_open(file, framework="numpy", backend="pread") as archive:
-            stored = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
+            return {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise unreadable(file, error) from error
-    return parameter_values(stored)
 
 
 def _parameters(

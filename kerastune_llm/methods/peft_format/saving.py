@@ -1,51 +1,53 @@
 """Writing an adapter: the change of a model and what trains with it."""
 
-import dataclasses
 import json
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
 
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
+from kerastune_llm.methods.forms import form_of
+from kerastune_llm.methods.method import DeltaMethod
 from kerastune_llm.methods.peft_format.config import CONFIG_FILE, config_values
-from kerastune_llm.methods.peft_format.keys import WEIGHTS_FILE, peft_key
+from kerastune_llm.methods.peft_format.keys import WEIGHTS_FILE, peft_tensors
 from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.layout import layout_of
-from kerastune_llm.models.safetensors_writer import write_safetensors
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.models.whole_folder import whole_folder
 
 logger = logging.getLogger(__name__)
 
 
-def save_adapter(model: keras.Model, folder: str | Path, *, base_model: str) -> None:
+def save_adapter(
+    model: keras.Model,
+    folder: str | Path,
+    *,
+    base_model: str,
+    method: DeltaMethod | None = None,
+) -> None:
     """Write the change of a model, and its trained head, as PEFT opens it.
 
+    For a method that PEFT does not have, the files are of the same kind and say so.
+
     Args:
-        model: A model that LoRA, DoRA or IA3 was applied to.
+        model: A model that a delta method was applied to.
         folder: Where to; made when absent. An earlier adapter there is replaced, other
             files are kept; on failure the folder is as it was.
         base_model: Hub id or path of the model under the adapter, which PEFT loads.
+        method: The method, where it has put no layers into this model, as BitFit in a
+            model with biases; default: that of the model's layers.
 
     Raises:
         UserError: The model has no such change, or the place cannot be written.
     """
-    layers = delta_layers(model)
-    if not layers:
-        raise UserError(
-            "The model has no adapter to save.",
-            accepted="a model after apply_method(model, 'lora') or load_adapter",
-            mend="save_model(model, …) for a whole model",
-        )
-    method, layout = layers[0].method, layout_of(model)
-    values = config_values(method, layout, base_model=base_model)
-    sites = set(method.sites(layout))
-    names = layout.part("delta") | method.trainable_names(layout)
-    parameters = [
-        dataclasses.replace(parameter, name=peft_key(name, sites))
-        for name, parameter in torch_parameters(model).items()
-        if name in names
-    ]
+    method = method or _method_of(model)
+    values = config_values(method, model, base_model=base_model)
+    form, tensors = form_of(type(method)), _tensors(model, method)
     with whole_folder(
         folder,
         marker=CONFIG_FILE,
@@ -54,5 +56,36 @@ def save_adapter(model: keras.Model, folder: str | Path, *, base_model: str) -> 
     ) as new:
         text = json.dumps(values, indent=2, sort_keys=True)
         (new / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-        write_safetensors(parameters, new / WEIGHTS_FILE)
-    logger.info("adapter saved in %s", folder)
+        _write_tensors(tensors, new / WEIGHTS_FILE)
+    whose = "" if form.is_pefts else f"; PEFT has no form for {form.method}"
+    logger.info("adapter saved in %s%s", folder, whose)
+
+
+def _method_of(model: keras.Model) -> DeltaMethod:
+    layers = delta_layers(model)
+    if not layers:
+        raise UserError(
+            "The model has no adapter to save.",
+            accepted="a model after apply_method(model, 'lora') or load_adapter",
+            mend="save_model(model, …) for a whole model; save_adapter(model, …, "
+            "method=BitFit()) for a method that adds no layers to this model",
+        )
+    return layers[0].method
+
+
+def _tensors(model: keras.Model, method: DeltaMethod) -> Mapping[str, np.ndarray]:
+    """What the method trains, by the keys of its form."""
+    layout = layout_of(model)
+    names = layout.part("delta") | method.trainable_names(layout)
+    parameters = torch_parameters(model).items()
+    values = {name: p.to_torch() for name, p in parameters if name in names}
+    pack = form_of(type(method)).pack or peft_tensors
+    return pack(values, method.sites(layout))
+
+
+def _write_tensors(tensors: Mapping[str, np.ndarray], file: Path) -> None:
+    """Write a safetensors file and wait until it is on the disk."""
+    with file.open("wb") as out:
+        out.write(save(dict(tensors), metadata={"format": "pt"}))
+        out.flush()
+        os.fsync(out.fileno())
