@@ -11,8 +11,6 @@ import numpy as np
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import METRICS
 
-OUTSIDE = -1
-
 
 @METRICS.register
 def accuracy(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
@@ -74,15 +72,8 @@ def f1(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float
     {'f1': 0.6666666666666666}
     """
     _check_binary(references, "f1")
-    return {"f1": _f1(predictions, references, 1)}
-
-
-@METRICS.register
-def macro_f1(predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-    """Mean of the labels' F1, each label that occurs counting the same."""
-    labels = set(predictions) | set(references)
-    values = [_f1(predictions, references, label) for label in labels - {OUTSIDE}]
-    return {"macro_f1": sum(values) / len(values)}
+    hits, predicted, true = _counts(predictions, references, 1)
+    return {"f1": 2 * hits / (predicted + true) if predicted + true else 0.0}
 
 
 def _confusion(predictions: Sequence[int], references: Sequence[int]) -> np.ndarray:
@@ -102,11 +93,6 @@ def _counts(
     predicted = np.asarray(predictions) == label
     true = np.asarray(references) == label
     return int((predicted & true).sum()), int(predicted.sum()), int(true.sum())
-
-
-def _f1(predictions: Sequence[int], references: Sequence[int], label: int) -> float:
-    hits, predicted, true = _counts(predictions, references, label)
-    return 2 * hits / (predicted + true) if predicted + true else 0.0
 
 
 def _check_binary(references: Sequence[int], name: str) -> None:

@@ -1,7 +1,7 @@
 """Metrics behind the interface of Hugging Face `evaluate`, without the hub."""
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kerastune_llm.registry import METRICS
@@ -53,10 +53,16 @@ def load_metric(name: str) -> "evaluate.Metric":
     return metric
 
 
-def _features(function: typing.Callable) -> dict[str, object]:
+def _features(function: Callable) -> dict[str, object]:
     """Column types after the annotation of the function's predictions."""
     from datasets import List, Value
 
-    if typing.get_type_hints(function)["predictions"] == Sequence[int]:
-        return {"predictions": Value("int64"), "references": Value("int64")}
-    return {"predictions": Value("string"), "references": List(Value("string"))}
+    number, label, text = Value("float64"), Value("int64"), Value("string")
+    columns = {
+        Sequence[str]: (text, List(text)),
+        Sequence[int]: (label, label),
+        Sequence[float]: (number, number),
+        Sequence[Sequence[int]]: (List(label), List(label)),
+    }
+    predictions, references = columns[typing.get_type_hints(function)["predictions"]]
+    return {"predictions": predictions, "references": references}

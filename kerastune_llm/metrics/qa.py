@@ -20,20 +20,35 @@ def squad(
 ) -> dict[str, float]:
     """Exact match and token F1 of SQuAD v1.1, or v2.0 where rows have no answer.
 
-    With at least one row without an answer the v2.0 script's rules hold, and where
-    both kinds of rows occur the same two values follow for each kind (`HasAns_*`,
-    `NoAns_*`).
+    With at least one row without an answer it is the metric `squad_v2`.
 
-    Source: evaluate-v1.1.py and evaluate-v2.0.py of the SQuAD web site.
+    Source: evaluate-v1.1.py of the SQuAD web site.
 
     >>> squad(["the Nile", "in 1066"], [["Nile"], ["1066", "the year 1066"]])
     {'exact_match': 50.0, 'f1': 83.33333333333333}
     """
     if all(references):
         return _squad_values(predictions, references, _f1_v1)
+    return squad_v2(predictions, references)
+
+
+@METRICS.register
+def squad_v2(
+    predictions: Sequence[str], references: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Exact match and token F1 of SQuAD v2.0; giving no answer may be right.
+
+    Where both kinds of rows occur the same two values follow for the rows with and
+    without an answer (`HasAns_*`, `NoAns_*`).
+
+    Source: evaluate-v2.0.py of the SQuAD web site.
+
+    >>> squad_v2(["", "Nile"], [[], ["the Nile"]])["NoAns_exact_match"]
+    100.0
+    """
     answers = [[a for a in accepted if normalise(a)] for accepted in references]
     values = _squad_values(predictions, answers, _f1_v2)
-    if any(references):
+    if any(references) and not all(references):
         for kind, wanted in (("HasAns", True), ("NoAns", False)):
             rows = [i for i, texts in enumerate(references) if bool(texts) == wanted]
             part = _squad_values(

@@ -13,8 +13,8 @@ def score(
 
     Args:
         metrics: Names in the metric register.
-        predictions: One text or one label index a row.
-        references: The accepted answers, or the label index, of each row.
+        predictions: One text, label index, number or list of label indices a row.
+        references: The same of each row; for texts the list of accepted ones.
 
     Raises:
         ValueError: No rows, unequal numbers of them, or two metrics with one name.
@@ -39,16 +39,28 @@ def score(
 
 
 def row_score(metrics: Sequence[str], prediction: Any, reference: Any) -> float:
-    """How good one prediction is by itself.
+    """How good one prediction is by itself; the higher the better.
 
-    For texts it is the first value of the first metric on this row alone; for labels,
-    whose metrics mean little on one row, 1.0 when right and 0.0 when wrong.
+    For texts it is the first value of the first metric on this row alone. The metrics
+    of the others mean little on one row: for a label it is 1.0 when right and 0.0 when
+    wrong, for several labels the F1 of the two sets, for a number minus its distance
+    from the reference.
 
     >>> row_score(["squad"], "the Nile", ["Nile", "river"])
     100.0
     >>> row_score(["matthews_correlation"], 1, 0)
     0.0
+    >>> row_score(["pearson"], 2.5, 3.0)
+    -0.5
+    >>> row_score(["multilabel_micro_f1"], [0, 1], [1])
+    0.6666666666666666
     """
-    if not isinstance(prediction, str):
-        return float(prediction == reference)
-    return next(iter(METRICS.get(metrics[0])([prediction], [reference]).values()))
+    if isinstance(prediction, str):
+        values = METRICS.get(metrics[0])([prediction], [reference])
+        return next(iter(values.values()))
+    if isinstance(prediction, float):
+        return -abs(prediction - reference)
+    if isinstance(prediction, list):
+        found, true = set(prediction), set(reference)
+        return 2 * len(found & true) / (len(found) + len(true)) if found | true else 1.0
+    return float(prediction == reference)

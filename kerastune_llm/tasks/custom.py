@@ -7,7 +7,7 @@ from typing import Any
 
 from kerastune_llm.errors import UserError, UserErrors, unknown_name
 from kerastune_llm.registry import METRICS, TASKS
-from kerastune_llm.tasks.task import Task, template_problem
+from kerastune_llm.tasks.task import Kind, Task, template_problem
 
 OPTIONS = (
     "kind",
@@ -23,6 +23,8 @@ OPTIONS = (
 DEFAULT_METRICS = {
     "seq2seq": ("exact_match", "token_f1"),
     "classification": ("accuracy", "macro_f1"),
+    "regression": ("pearson", "spearman"),
+    "multilabel": ("multilabel_micro_f1", "multilabel_macro_f1", "set_exact_match"),
 }
 
 
@@ -102,7 +104,7 @@ def _problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]:
         yield from _target_problems(task, given)
     else:
         yield from _label_problems(task, given)
-    metric_problems = list(_metric_problems(task.metrics, task.has_labels))
+    metric_problems = list(_metric_problems(task.metrics, task.kind))
     yield from metric_problems
     if not metric_problems and task.best_metric:
         keys = _metric_keys(task)
@@ -159,31 +161,50 @@ def _label_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]
         )
 
 
-def _metric_problems(names: Sequence[str], has_labels: bool) -> Iterator[UserError]:
-    wanted = "labels" if has_labels else "texts"
+def _metric_problems(names: Sequence[str], kind: Kind) -> Iterator[UserError]:
     for name in names:
         if name not in METRICS.names():
             yield unknown_name("metric", name, METRICS.names())
-        elif takes_labels(name) != has_labels:
-            fitting = [n for n in METRICS.names() if takes_labels(n) == has_labels]
+        elif scored_kind(name) != kind:
+            fitting = [n for n in METRICS.names() if scored_kind(n) == kind]
             yield UserError(
-                f"The metric does not score {wanted}, which this task has.",
+                f"The metric does not score {_SCORED[kind]}, which this task has.",
                 accepted=", ".join(fitting),
                 received=name,
             )
 
 
-def takes_labels(metric: str) -> bool:
-    """Whether a metric scores labels, not texts, as its own annotation says.
+_KINDS: dict[Any, Kind] = {
+    Sequence[str]: "seq2seq",
+    Sequence[int]: "classification",
+    Sequence[float]: "regression",
+    Sequence[Sequence[int]]: "multilabel",
+}
+_SCORED = {
+    "seq2seq": "texts",
+    "classification": "labels",
+    "regression": "numbers",
+    "multilabel": "sets of labels",
+}
+# Two rows, right and wrong, to learn from which values a metric gives.
+_EXAMPLES: dict[Kind, tuple[list, list]] = {
+    "seq2seq": (["a", "b"], [["a"], ["c"]]),
+    "classification": ([1, 0], [1, 1]),
+    "regression": ([1.0, 0.0], [1.0, 2.0]),
+    "multilabel": ([[1], []], [[1], [0]]),
+}
 
-    >>> takes_labels("accuracy"), takes_labels("squad")
-    (True, False)
+
+def scored_kind(metric: str) -> Kind:
+    """The kind of task a metric scores, as its own annotation says.
+
+    >>> scored_kind("accuracy"), scored_kind("squad")
+    ('classification', 'seq2seq')
     """
-    hints = typing.get_type_hints(METRICS.get(metric))
-    return hints["predictions"] == Sequence[int]
+    return _KINDS[typing.get_type_hints(METRICS.get(metric))["predictions"]]
 
 
 def _metric_keys(task: Task) -> list[str]:
     """The names under which the task's metrics give their values, in order."""
-    example = ([1, 0], [1, 0]) if task.has_labels else (["a"], [["a"]])
+    example = _EXAMPLES[task.kind]
     return [key for name in task.metrics for key in METRICS.get(name)(*example)]

@@ -8,7 +8,6 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.metrics.classification import (
     accuracy,
     f1,
-    macro_f1,
     matthews_correlation,
     precision,
     recall,
@@ -56,16 +55,6 @@ def test_binary_values(predictions, references):
     for name, (ours, theirs) in pairs.items():
         expected = theirs(references, predictions, **options)
         assert ours(predictions, references)[name] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("predictions", "references"), TWO + MANY + OUTSIDE)
-def test_macro_f1(predictions, references):
-    labels = sorted({*predictions.tolist(), *references.tolist()} - {-1})
-    expected = sklearn.metrics.f1_score(
-        references, predictions, labels=labels, average="macro", zero_division=0.0
-    )
-    value = macro_f1(predictions.tolist(), references.tolist())["macro_f1"]
-    assert value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", [precision, recall, f1])

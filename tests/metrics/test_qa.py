@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from transformers.data.metrics import squad_metrics as official
 
-from kerastune_llm.metrics.qa import exact_match, normalise, squad, token_f1
+from kerastune_llm.metrics.qa import exact_match, normalise, squad, squad_v2, token_f1
 
 WORDS = [
     *("the", "a", "an", "An", "The", "U.S.", "Nile", "nile", "river", "1066", "été"),
@@ -93,6 +93,12 @@ def test_squad_v2_equals_the_official_script(seed):
     predictions, references = rows(400, fewest=0, seed=seed)
     expected = official_v2(predictions, references)
     assert squad(predictions, references) == pytest.approx(expected, abs=1e-9)
+    assert squad_v2(predictions, references) == squad(predictions, references)
+
+
+def test_squad_v2_keeps_its_rules_where_every_row_has_an_answer():
+    # v2.0: both texts empty after normalisation is right.
+    assert squad_v2(["."], [["the"]]) == {"exact_match": 100.0, "f1": 100.0}
 
 
 @pytest.mark.parametrize("text", [*WORDS, "The  U.S. Army's a-to-z", "an\tan\nan"])

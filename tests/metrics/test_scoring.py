@@ -7,23 +7,34 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.metrics.module import load_metric
 from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.registry import METRICS
-from kerastune_llm.tasks.custom import takes_labels
+from kerastune_llm.tasks.custom import scored_kind
+
+# References, predictions that are all right, and such that are all wrong.
+EXAMPLES = {
+    "seq2seq": (
+        [["the river Nile in Egypt", "Nile"], ["back in the year 1066"]],
+        ["the river Nile in Egypt", "back in the year 1066"],
+        ["zq", "wz"],
+    ),
+    "classification": ([0, 1, 1], [0, 1, 1], [1, 0, 0]),
+    "regression": ([0.0, 1.0, 3.0], [0.0, 1.0, 3.0], [3.0, 1.0, 0.0]),
+    "multilabel": ([[0, 2], [1]], [[2, 0], [1]], [[1], [0, 2]]),
+}
 
 
 @pytest.mark.parametrize("name", METRICS.names())
 def test_contract(name):
     """A perfect prediction, floats by name, one row, and the same through evaluate."""
-    if takes_labels(name):
-        references, right, wrong = [0, 1, 1], [0, 1, 1], [1, 0, 0]
-    else:
-        references = [["the Nile", "Nile"], ["1066"], ["a b c"]]
-        right, wrong = ["Nile", "1066", "a b c"], ["x", "y", "z"]
+    kind = scored_kind(name)
+    references, right, wrong = EXAMPLES[kind]
     best, worst = score([name], right, references), score([name], wrong, references)
     assert all(type(value) is float for value in best.values())
-    assert set(best.values()) in ({1.0}, {100.0})
+    scale = 100.0 if kind == "seq2seq" else 1.0
+    assert list(best.values()) == pytest.approx([scale] * len(best))
     assert all(worst[key] < best[key] for key in best)
-    assert row_score([name], right[0], references[0]) in (1.0, 100.0)
-    assert row_score([name], wrong[0], references[0]) == 0.0
+    good = row_score([name], right[0], references[0])
+    assert good == (0.0 if kind == "regression" else pytest.approx(scale))
+    assert row_score([name], wrong[0], references[0]) < good
 
     metric = load_metric(name)
     assert isinstance(metric, evaluate.Metric)

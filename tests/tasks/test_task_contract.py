@@ -6,7 +6,7 @@ from kerastune_llm.data.render import render_inputs, render_targets
 from kerastune_llm.data.sources import load_rows
 from kerastune_llm.metrics.scoring import score
 from kerastune_llm.registry import TASKS
-from kerastune_llm.tasks.custom import configure_task, takes_labels
+from kerastune_llm.tasks.custom import configure_task, scored_kind
 from kerastune_llm.tasks.task import (
     get_task,
     render_template,
@@ -29,7 +29,7 @@ def test_task_is_whole(name):
     assert task.hub or task.sample
     assert task.reference
     assert task.has_labels or task.target_template or task.references_column
-    assert {takes_labels(metric) for metric in task.metrics} == {task.has_labels}
+    assert {scored_kind(metric) for metric in task.metrics} == {task.kind}
     assert hash(task.input_template) and TASKS.get(name).__doc__
     assert configure_task(task) == task
 
