@@ -16,7 +16,7 @@ from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
 from kerastune_llm.commands.job import Job, assemble, with_bundled_settings
 from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split, load_splits, say_truncation
-from kerastune_llm.commands.watch import Watch
+from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
 from kerastune_llm.data.pipeline import build_dataset
@@ -78,7 +78,6 @@ def train(
         at_end.callback(run.discard_unbegun)
         at_end.enter_context(logging_to(run.log))
         config = with_bundled_settings(config)
-        optim = config.optim
         seed_everything(config.runtime.seed)
         job = assemble(config)
         model_type = job.model_config.model_type
@@ -91,31 +90,29 @@ def train(
         say_truncation("training", training)
         say_truncation("validation", validation)
 
-        steps_per_epoch = count_steps(len(training.rows), batch_size=optim.batch_size)
-        total_steps = optim.max_steps or optim.epochs * steps_per_epoch
-        model, parameters = _compiled_model(job, method, total_steps)
+        steps = _count_steps(config, len(training.rows))
+        model, parameters = _compiled_model(job, method, steps.total)
         _show_parameters(parameters)
         begin_run(run, job)
 
-        watch = Watch(
-            run,
-            job,
-            model,
-            validation,
-            total_steps=total_steps,
-            steps_per_epoch=steps_per_epoch,
-        )
+        watch = Watch(run, job, model, validation, steps)
         with graceful_interrupt() as interrupt, contextlib.closing(watch):
             model.fit(
-                _batches(job, training, total_steps),
-                epochs=-(-total_steps // steps_per_epoch),
-                steps_per_epoch=steps_per_epoch,
+                _batches(job, training, steps.total),
+                epochs=steps.epochs,
+                steps_per_epoch=steps.per_epoch,
                 verbose=0,
                 callbacks=[*watch.callbacks(), *callbacks, interrupt],
             )
         if interrupt.requested:
             return _interrupted(run, watch)
         return _finished(run, job, watch, parameters, len(training.rows))
+
+
+def _count_steps(config: RunConfig, rows: int) -> Steps:
+    optim = config.optim
+    per_epoch = count_steps(rows, batch_size=optim.batch_size)
+    return Steps(optim.max_steps or optim.epochs * per_epoch, per_epoch)
 
 
 def _compiled_model(

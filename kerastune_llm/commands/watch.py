@@ -1,6 +1,7 @@
 """What goes on beside `fit`: logs, evaluations, the best weights."""
 
 import random
+from typing import NamedTuple
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.console import console
@@ -24,6 +25,22 @@ SAMPLES = 10
 LOGGED_STEPS = 500
 
 
+class Steps(NamedTuple):
+    """Numbers of optimizer updates: of the whole run, and of one epoch."""
+
+    total: int
+    per_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun, the last of which may be cut short.
+
+        >>> Steps(total=25, per_epoch=10).epochs
+        3
+        """
+        return -(-self.total // self.per_epoch)
+
+
 class StopAfter(keras.callbacks.Callback):
     """Ends `fit` after that many updates, in the middle of an epoch if need be."""
 
@@ -44,8 +61,7 @@ class Watch:
         job: What is run.
         model: The model that trains.
         validation: The rows to evaluate on, if there are any.
-        total_steps: Updates of the whole run.
-        steps_per_epoch: Updates in an epoch.
+        steps: Updates of the run and of an epoch.
     """
 
     def __init__(
@@ -54,35 +70,32 @@ class Watch:
         job: Job,
         model: keras.Model,
         validation: Split | None,
-        *,
-        total_steps: int,
-        steps_per_epoch: int,
+        steps: Steps,
     ) -> None:
         self.run = run
         self.job = job
         self.model = model
         self.validation = validation
-        self.total_steps = total_steps
-        self.steps_per_epoch = steps_per_epoch
+        self.steps = steps
         self.best: Scores | None = None
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
-        self._progress = Progress(total_steps, console)
+        self._progress = Progress(steps.total, console)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """The callbacks, in the order in which they must be called."""
         log = MetricsLog(
             self.run.append_history,
-            every=max(1, self.total_steps // LOGGED_STEPS),
-            steps_per_epoch=self.steps_per_epoch,
+            every=max(1, self.steps.total // LOGGED_STEPS),
+            steps_per_epoch=self.steps.per_epoch,
         )
         board = TensorBoardLog(
             self.run.tensorboard,
             every=log.every,
-            steps_per_epoch=self.steps_per_epoch,
+            steps_per_epoch=self.steps.per_epoch,
             samples=self._samples,
         )
-        found = [StopOnNaN(), log, board, self._progress, StopAfter(self.total_steps)]
+        found = [StopOnNaN(), log, board, self._progress, StopAfter(self.steps.total)]
         if self._scorer is None:
             return found
         settings = self.job.config.evaluation
@@ -102,8 +115,8 @@ class Watch:
             self._evaluate,
             [log.on_evaluation, board.on_evaluation, keep_or_stop],
             every=settings.every,
-            steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.total_steps,
+            steps_per_epoch=self.steps.per_epoch,
+            total_steps=self.steps.total,
         )
         return [*found, evaluate]
 
