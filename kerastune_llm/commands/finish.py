@@ -12,6 +12,7 @@ from kerastune_llm import __version__
 from kerastune_llm.backend import tf
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
+from kerastune_llm.config import read_config_file
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
 from kerastune_llm.training.reports import (
     USE_ADAPTER,
@@ -35,7 +36,7 @@ PACKAGES = (
 def begin_run(run: RunDir, job: Job) -> None:
     """Write down what is about to be run, and with what."""
     values = job.config.to_values()
-    if job.task.has_labels:
+    if job.task.labels:
         values["task"]["labels"] = list(job.task.labels)
     write_json(run.config, values)
     write_json(run.environment, describe_environment())
@@ -63,11 +64,13 @@ def finish_run(
 ) -> None:
     """Write predictions, plots, the model card and, last, `metrics.json`.
 
+    The facts are added to `environment.json`, where programs find them.
+
     Args:
         run: The run directory, its model saved.
         job: What was run.
         scores: The saved model's scores; `None` without validation rows.
-        facts: Parameter counts, rows and steps, for the card.
+        facts: Parameter counts, rows and steps.
     """
     history = _read_history(run)
     metrics = scores.metrics if scores else {}
@@ -86,6 +89,8 @@ def finish_run(
         **facts,
     }
     write_text(run.card, model_card(card, metrics))
+    environment = read_config_file(run.environment)
+    write_json(run.environment, {**environment, "trained": dict(facts)})
     write_json(run.metrics, metrics)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kerastune_llm.backend import keras
+from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.errors import UserErrors
 from kerastune_llm.models.compatibility import misfits, position_limit
 from kerastune_llm.models.model_config import class_for, load_config, supports_head
 from kerastune_llm.models.tokenizer import load_tokenizer
-from kerastune_llm.tasks.custom import configure_task
-from kerastune_llm.tasks.task import Task, get_task
+from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.scoring import Scorer
 
 logger = logging.getLogger(__name__)
@@ -60,11 +60,12 @@ class Job:
     def max_target_tokens(self) -> int:
         """Length targets are cut at: as asked for, else the task's.
 
-        A label written as text is never cut: a tokenizer with small pieces may need
+        One label written as text is never cut: a tokenizer with small pieces may need
         more of them than the task foresees.
         """
         asked = self.config.data.max_target_tokens
-        if asked or not (self.as_text and self.task.labels):
+        is_one_label = self.task.kind == "classification" and self.task.labels
+        if asked or not (self.as_text and is_one_label):
             return asked or self.task.max_target_tokens
         return max(map(len, self.tokenizer(list(self.task.labels)).input_ids))
 
@@ -103,9 +104,7 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Job:
     Raises:
         UserError: The task or the model's folder is not right, or they do not fit.
     """
-    options = config.task.model_dump(exclude={"name", "form"}, exclude_none=True)
-    options["best_metric"] = config.evaluation.metric
-    task = configure_task(get_task(config.task.name), **options)
+    task = configured_task(config)
     source = model_source or config.model
     model_config = load_config(source)
     as_text = not task.has_labels or config.task.form == "text"
