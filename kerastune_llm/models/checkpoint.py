@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from kerastune_llm.backend import keras, transformers
+from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.safetensors_writer import write_weights
@@ -46,6 +46,7 @@ def save_model(
     directory: str | Path,
     *,
     max_shard_bytes: int = 5 * 10**9,
+    dtype: str | None = None,
 ) -> None:
     """Write a model, in PyTorch's names and shapes, and its tokenizer into a folder.
 
@@ -55,6 +56,8 @@ def save_model(
         directory: The folder; made when it is absent. An earlier model there is
             replaced, other files in it are kept.
         max_shard_bytes: Above this the weights are split into several files.
+        dtype: What the weights are written in, such as `"float16"`; default: their
+            own.
 
     Raises:
         UserError: The place is a file, holds something other than a model, or cannot
@@ -63,6 +66,7 @@ def save_model(
     """
     _check_plain(model)
     parameters = list(torch_parameters(model).values())
+    stored = tf.as_dtype(dtype) if dtype is not None else None
     replaced = _TOKENIZER_FILES if tokenizer is not None else ()
     with whole_folder(
         directory,
@@ -74,8 +78,8 @@ def save_model(
         # says so, not inside a library.
         if tokenizer is not None:
             _save_tokenizer(tokenizer, new)
-        _write_configs(model, new)
-        write_weights(parameters, new, max_shard_bytes=max_shard_bytes)
+        _write_configs(model, new, dtype or model.weights[0].dtype.name)
+        write_weights(parameters, new, max_shard_bytes=max_shard_bytes, dtype=stored)
     logger.info("model saved in %s", Path(directory).expanduser().absolute())
 
 
@@ -102,10 +106,10 @@ def _check_plain(model: keras.Model) -> None:
         )
 
 
-def _write_configs(model: keras.Model, folder: Path) -> None:
+def _write_configs(model: keras.Model, folder: Path, dtype: str) -> None:
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__.removeprefix("TF")]
-    config.dtype = model.weights[0].dtype.name
+    config.dtype = dtype
     # Not `save_pretrained` of either: one warns of generation settings in the model's
     # configuration, the other refuses settings that it read (a temperature without
     # sampling). A trained model must not be lost over them.

@@ -55,6 +55,24 @@ def test_the_folder_holds_what_hugging_face_expects(random_model, tmp_path):
     assert model.config.architectures is None
 
 
+def test_weights_are_written_in_the_dtype_asked_for(random_model, tmp_path):
+    model = random_model("bert")
+    folder = tmp_path / "saved"
+    save_model(model, None, folder, dtype="float16", max_shard_bytes=10_000)
+    stored = {}
+    for shard in folder.glob("model-*.safetensors"):
+        values = load_file(shard)
+        assert sum(value.nbytes for value in values.values()) <= 10_000
+        stored |= values
+    for name, parameter in torch_parameters(model).items():
+        expected = parameter.to_torch().astype(np.float16)
+        np.testing.assert_array_equal(stored[name], expected, err_msg=name)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    total = sum(value.nbytes for value in stored.values())
+    assert index["metadata"]["total_size"] == total
+
+
 def test_a_classifier_has_no_generation_config_but_its_labels(write_config, tmp_path):
     model, _ = load_model_with_report(
         write_config("bert"), labels=["wrong", "right"], from_scratch=True

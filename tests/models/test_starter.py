@@ -18,7 +18,9 @@ from transformers import (
 )
 
 from kerastune_llm.models.building import build_model
+from kerastune_llm.models.loading import load_model, load_tokenizer
 from kerastune_llm.models.starter import checkpoint, corpus, pretrain
+from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.tasks import world
 
 FILES = {
@@ -98,23 +100,28 @@ def test_weights_are_half_precision_under_pytorch_names(model):
     with safe_open(path, "numpy") as file:
         assert file.metadata() == {"format": "pt"}
     stored = load_file(path)
-    expected = checkpoint.torch_state(model)
-    shapes = {name: value.shape for name, value in expected.items()}
+    parameters = torch_parameters(model)
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
     assert {name: value.shape for name, value in stored.items()} == shapes
     assert {value.dtype for value in stored.values()} == {np.dtype(np.float16)}
     assert sum(value.size for value in stored.values()) == model.count_params()
     assert all(np.isfinite(value).all() for value in stored.values())
 
 
-def test_torch_state_uses_pytorch_layout(model):
-    state = checkpoint.torch_state(model)
-    width, inner = model.config.d_model, model.config.d_ff
-    assert state["shared.weight"].shape == (pretrain.VOCAB_SIZE, width)
-    wi = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight"
-    assert state[wi].shape == (inner, width)
-    bias = "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-    assert state[bias].shape == (32, model.config.num_heads)
-    assert "lm_head.weight" not in state
+def test_written_again_it_is_the_shipped_one(tmp_path):
+    starter, tokenizer = load_model("starter"), load_tokenizer("starter")
+    readme = pretrain.make_readme(starter, 3000)
+    checkpoint.save(starter, tokenizer, tmp_path / "starter", readme)
+    written = {path.name: path for path in (tmp_path / "starter").iterdir()}
+    assert set(written) == FILES
+    values = load_file(written.pop("model.safetensors"))
+    shipped = load_file(Path(pretrain.WEIGHTS) / "model.safetensors")
+    assert values.keys() == shipped.keys()
+    for name, value in shipped.items():
+        assert values[name].dtype == value.dtype
+        np.testing.assert_array_equal(values[name], value, err_msg=name)
+    for name, path in written.items():
+        assert path.read_bytes() == (Path(pretrain.WEIGHTS) / name).read_bytes(), name
 
 
 def test_stored_config_is_the_one_that_pretraining_builds():
@@ -151,7 +158,7 @@ def test_corruption_puts_back_to_the_document(tokenizer):
 
 def test_pointed_heads_leave_some_heads_free(model):
     pretrain.point_heads(model)
-    state = checkpoint.torch_state(model)
+    state = {name: p.to_torch() for name, p in torch_parameters(model).items()}
     layer = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     encoder, decoder = state[f"encoder.{layer}"], state[f"decoder.{layer}"]
     assert encoder.max(axis=0).argmin() >= 3

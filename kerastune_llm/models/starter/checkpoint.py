@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kerastune_llm.models.torch_layout import torch_parameters  # isort: skip
+from kerastune_llm.models.checkpoint import save_model  # isort: skip  (TensorFlow)
 
-import numpy as np
-from safetensors.numpy import save_file
-from transformers import (
-    GenerationConfig,
-    T5Config,
-    T5TokenizerFast,
-    TFT5ForConditionalGeneration,
-)
+from transformers import T5TokenizerFast, TFT5ForConditionalGeneration
 
 README = """\
 ---
@@ -61,14 +54,6 @@ model.
 """
 
 
-def torch_state(model: TFT5ForConditionalGeneration) -> dict[str, np.ndarray]:
-    """The weights as float16 arrays under PyTorch's names and in PyTorch's shapes."""
-    return {
-        name: parameter.to_torch().astype(np.float16)
-        for name, parameter in torch_parameters(model).items()
-    }
-
-
 def save(
     model: TFT5ForConditionalGeneration,
     tokenizer: T5TokenizerFast,
@@ -76,14 +61,5 @@ def save(
     readme: str,
 ) -> None:
     """Write configuration, float16 weights, tokenizer and README to `directory`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(directory)
-    config = model.config.to_dict() | {"dtype": "float16"}
-    T5Config.from_dict(config).save_pretrained(directory)
-    GenerationConfig(
-        decoder_start_token_id=0, eos_token_id=1, pad_token_id=0
-    ).save_pretrained(directory)
-    weights = directory / "model.safetensors"
-    save_file(torch_state(model), weights, metadata={"format": "pt"})
-    weights.chmod(0o644)
+    save_model(model, tokenizer, directory, dtype="float16")
     (directory / "README.md").write_text(readme, encoding="utf-8")

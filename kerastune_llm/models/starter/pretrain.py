@@ -61,9 +61,8 @@ def train_tokenizer(directory: Path) -> T5TokenizerFast:
     """Train a SentencePiece unigram model and save it in T5's form in `directory`.
 
     All printable ASCII characters are in the vocabulary, so English text of any kind
-    has no unknown piece.
+    has no unknown piece. The tokenizer's own files stay there: saving it copies one.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus.tokenizer_words("tokenizer", 6000)),
@@ -80,16 +79,15 @@ def train_tokenizer(directory: Path) -> T5TokenizerFast:
         num_threads=1,  # the result must not depend on the machine
         minloglevel=2,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spiece.model"
-        path.write_bytes(model.getvalue())
-        tokenizer = T5TokenizerFast(
-            vocab_file=str(path),
-            extra_ids=EXTRA_IDS,
-            legacy=False,
-            model_max_length=512,
-        )
-        tokenizer.save_pretrained(directory)
+    pieces = directory / "pieces.model"
+    pieces.write_bytes(model.getvalue())
+    tokenizer = T5TokenizerFast(
+        vocab_file=str(pieces),
+        extra_ids=EXTRA_IDS,
+        legacy=False,
+        model_max_length=512,
+    )
+    tokenizer.save_pretrained(directory)
     return T5TokenizerFast.from_pretrained(directory)
 
 
@@ -252,13 +250,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="training steps")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder to write")
     options = parser.parse_args()
-    tokenizer = train_tokenizer(options.output)
-    model = build_model(TFT5ForConditionalGeneration, make_config(), seed=0)
-    point_heads(model)
-    print(f"{model.count_params():,} parameters, {len(tokenizer)} pieces", flush=True)
-    pretrain(model, tokenizer, options.steps, lambda line: print(line, flush=True))
-    readme = make_readme(model, options.steps)
-    checkpoint.save(model, tokenizer, options.output, readme)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = train_tokenizer(Path(folder))
+        model = build_model(TFT5ForConditionalGeneration, make_config(), seed=0)
+        point_heads(model)
+        counts = f"{model.count_params():,} parameters, {len(tokenizer)} pieces"
+        print(counts, flush=True)
+        pretrain(model, tokenizer, options.steps, lambda line: print(line, flush=True))
+        readme = make_readme(model, options.steps)
+        checkpoint.save(model, tokenizer, options.output, readme)
     size = sum(os.path.getsize(path) for path in options.output.iterdir())
     print(f"Wrote {options.output} ({size:,} bytes)")
 
