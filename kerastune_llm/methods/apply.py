@@ -4,7 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from kerastune_llm.errors import UserError
-from kerastune_llm.methods.method import DeltaMethod, Method, make_method
+from kerastune_llm.methods.method import (
+    DeltaMethod,
+    Method,
+    StagedMethod,
+    make_method,
+)
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
@@ -51,7 +56,23 @@ def apply_method(
         place_layers(model, make_layers(model, chosen, layout), names)
     else:
         set_trainable(model, names)
-    return count_parameters(model)
+    later = chosen.stages(layout)[-1] if isinstance(chosen, StagedMethod) else ()
+    return count_parameters(model, later)
+
+
+def method_callbacks(
+    method: Method, model: "keras.Model", total_steps: int
+) -> "list[keras.callbacks.Callback]":
+    """What a method needs beside `fit`; nothing unless it trains by stages.
+
+    Args:
+        method: The method that was applied.
+        model: The model.
+        total_steps: Optimizer updates of the whole run.
+    """
+    if isinstance(method, StagedMethod):
+        return method.callbacks(model, total_steps)
+    return []
 
 
 def make_layers(
@@ -62,30 +83,26 @@ def make_layers(
     Raises:
         UserError: A target of the method matches nothing.
     """
-    from kerastune_llm.models.dense_layers import dense_places
+    from kerastune_llm.models.places import layer_places
     from kerastune_llm.models.torch_layout import torch_parameters
 
-    places = dense_places(model, torch_parameters(model))
-    sites = method.sites(layout)
+    places = layer_places(model, torch_parameters(model))
+    layers = {name: places[name].base for name in method.sites(layout)}
     # In the model's own strategy, wherever the caller stands.
     with model.distribute_strategy.scope():
-        return {name: method.wrap(name, places[name].dense, layout) for name in sites}
+        return method.wrap(layers, layout)
 
 
 def place_layers(
     model: "keras.Model", layers: "Mapping[str, DeltaLayer]", names: Collection[str]
 ) -> None:
     """Put a method's layers in place and train them and the parameters in `names`."""
-    from kerastune_llm.models.dense_layers import (
-        dense_places,
-        forget_functions,
-        put_layer,
-    )
     from kerastune_llm.models.layout import layout_of
+    from kerastune_llm.models.places import forget_functions, layer_places, put_layer
     from kerastune_llm.models.surgery import set_trainable
     from kerastune_llm.models.torch_layout import torch_parameters
 
-    places = dense_places(model, torch_parameters(model))
+    places = layer_places(model, torch_parameters(model))
     for module, layer in layers.items():
         put_layer(places[module], layer)
     forget_functions(model)

@@ -47,6 +47,9 @@ class IA3:
             the adapter, comma-separated.
     """
 
+    # The paper's section 3.3, which trains with Adafactor.
+    default_learning_rate: ClassVar[float] = 3e-3
+
     target_modules: tuple[str, ...] | str | None = None
     feedforward_modules: tuple[str, ...] | None = None
     modules_to_save: tuple[str, ...] = ()
@@ -97,14 +100,17 @@ class IA3:
         return saved_names((*self.modules_to_save, *head_modules(layout)), layout)
 
     def wrap(
-        self, module: str, layer: "keras.layers.Dense", layout: "Layout"
-    ) -> "DeltaLayer":
-        """The layer that takes the place of the dense layer called `module`."""
+        self, layers: Mapping[str, "keras.layers.Dense"], layout: "Layout"
+    ) -> "dict[str, DeltaLayer]":
+        """The layers that take the places of the dense layers."""
         from kerastune_llm.models.delta_layers import IA3Dense
 
         # As PEFT compares these: the end of a name, not of a segment.
-        is_feedforward = module.endswith(self.feedforward(layout))
-        return IA3Dense(layer, method=self, is_feedforward=is_feedforward)
+        ends = self.feedforward(layout)
+        return {
+            module: IA3Dense(layer, method=self, is_feedforward=module.endswith(ends))
+            for module, layer in layers.items()
+        }
 
 
 def _defaults(layout: "Layout") -> tuple[tuple[str, ...], tuple[str, ...]]:

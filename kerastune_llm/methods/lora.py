@@ -1,11 +1,13 @@
 """LoRA and DoRA: a low-rank change beside the dense layers of a frozen model."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.errors import UserError
 from kerastune_llm.methods.forms import Form
+from kerastune_llm.methods.method import check_fields
 from kerastune_llm.methods.targets import (
     check_pattern,
     head_modules,
@@ -45,6 +47,9 @@ class LoRA:
             the adapter, comma-separated.
     """
 
+    # PEFT's examples for text to text.
+    default_learning_rate: ClassVar[float] = 1e-3
+
     rank: int = 8
     alpha: float = 8.0
     dropout: float = 0.0
@@ -71,9 +76,7 @@ class LoRA:
 
     def __post_init__(self) -> None:
         check_pattern(self.target_modules)
-        problems = list(_problems(self))
-        if problems:
-            raise UserErrors(problems)
+        check_fields(self, _checks(self))
 
     @property
     def scaling(self) -> float:
@@ -109,19 +112,22 @@ class LoRA:
         return saved
 
     def wrap(
-        self, module: str, layer: "keras.layers.Dense", layout: "Layout"
-    ) -> "DeltaLayer":
-        """The layer that takes the place of the dense layer called `module`."""
+        self, layers: Mapping[str, "keras.layers.Dense"], layout: "Layout"
+    ) -> "dict[str, DeltaLayer]":
+        """The layers that take the places of the dense layers."""
         from kerastune_llm.models.delta_layers import LoRADense
 
-        return LoRADense(
-            layer,
-            method=self,
-            rank=self.rank,
-            scaling=self.scaling,
-            dropout=self.dropout,
-            use_dora=self.use_dora,
-        )
+        return {
+            module: LoRADense(
+                layer,
+                method=self,
+                rank=self.rank,
+                scaling=self.scaling,
+                dropout=self.dropout,
+                use_dora=self.use_dora,
+            )
+            for module, layer in layers.items()
+        }
 
 
 @METHODS.register("dora")
@@ -135,28 +141,14 @@ class DoRA(LoRA):
     use_dora: bool = True
 
 
-def _problems(method: LoRA) -> list[UserError]:
-    checks = (
+def _checks(method: LoRA) -> tuple[tuple[bool, str, str, str], ...]:
+    biases = ("none", "all", "lora_only")
+    return (
         (method.rank >= 1, "rank", "a whole number from 1", "--method.rank 8"),
         (method.alpha > 0, "alpha", "a number above 0", "--method.alpha 8"),
         (0 <= method.dropout < 1, "dropout", "from 0 to below 1", "--method.dropout 0"),
-        (
-            method.bias in ("none", "all", "lora_only"),
-            "bias",
-            "none, all or lora_only",
-            "--method.bias none",
-        ),
+        (method.bias in biases, "bias", ", ".join(biases), "--method.bias none"),
     )
-    return [
-        UserError(
-            f"LoRA cannot have this {field}.",
-            accepted=accepted,
-            received=f"{field}={getattr(method, field)}",
-            mend=mend,
-        )
-        for holds, field, accepted, mend in checks
-        if not holds
-    ]
 
 
 def _no_default(layout: "Layout") -> UserError:

@@ -18,12 +18,14 @@ def merge_delta(model: "keras.Model") -> None:
         model: A model that a delta method was applied to.
 
     Raises:
-        UserError: The model has no such layers.
+        UserError: The model has no such layers, or no plain model computes the same;
+            the model is as it was.
     """
     from kerastune_llm.models.delta_layers import delta_layers
 
     layers = delta_layers(model)
     _check_some(layers)
+    # All of them first: a layer refuses where merging is not defined.
     merged = [(layer.base_layer, layer.merged()) for layer in layers]
     for base, values in merged:
         for name, value in values.items():
@@ -43,19 +45,15 @@ def remove_delta(model: "keras.Model") -> None:
         UserError: The model has no such layers.
     """
     from kerastune_llm.models.delta_layers import delta_layers
-    from kerastune_llm.models.dense_layers import (
-        dense_places,
-        forget_functions,
-        put_layer,
-    )
     from kerastune_llm.models.layout import layout_of
+    from kerastune_llm.models.places import forget_functions, layer_places, put_layer
     from kerastune_llm.models.surgery import set_trainable
     from kerastune_llm.models.torch_layout import torch_parameters
 
     _check_some(delta_layers(model))
-    for place in dense_places(model, torch_parameters(model)).values():
-        if place.layer is not place.dense:
-            put_layer(place, place.dense)
+    for place in layer_places(model, torch_parameters(model)).values():
+        if place.layer is not place.base:
+            put_layer(place, place.base)
     forget_functions(model)
     layout = layout_of(model)
     set_trainable(model, layout.names - layout.fixed)
@@ -66,4 +64,6 @@ def _check_some(layers: tuple) -> None:
         raise UserError(
             "The model has no layers of a delta method.",
             accepted="a model after apply_method(model, 'lora') or load_adapter",
+            mend="nothing where the method adds none here: the model is a plain one, "
+            "which save_model writes",
         )

@@ -7,7 +7,7 @@ documents each under `Args:` in its docstring, which is where `--help` finds the
 There are two kinds. A *freezing* method only chooses among the parameters the model
 has: it answers `trainable_names`. A *delta* method also adds small layers; it answers
 `trainable_names` for the model's own parameters, and in addition which modules it
-wants (`sites`) and how it wraps one (`wrap`), and has a field `modules_to_save`. The
+wants (`sites`) and how it wraps them (`wrap`), and has a field `modules_to_save`. The
 layer it wraps with says how it merges back (`DeltaLayer.merged`), and `forms.Form` how
 it is written down. What all share is done once: `apply_method`, `merge_delta`,
 `save_adapter`.
@@ -18,7 +18,7 @@ Modules that define methods import no TensorFlow: listing and checking them is f
 import dataclasses
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import (
     TYPE_CHECKING,
     NamedTuple,
@@ -40,8 +40,16 @@ if TYPE_CHECKING:
     from kerastune_llm.models.layout import Layout
 
 
+# For training a model's own weights: the Trainer's, and what BERT is tuned with.
+DEFAULT_LEARNING_RATE = 5e-5
+
+
 class Method(Protocol):
-    """The contract of every registered method."""
+    """The contract of every registered method.
+
+    A class may also have `default_learning_rate`, a `ClassVar[float]` for AdamW, where
+    5e-5 would not suit it.
+    """
 
     def trainable_names(self, layout: "Layout") -> frozenset[str]:
         """Names of the model's own parameters that train; changes nothing.
@@ -51,6 +59,26 @@ class Method(Protocol):
 
         Raises:
             UserError: The hyper-parameters do not suit this model.
+        """
+        ...
+
+
+@runtime_checkable
+class StagedMethod(Method, Protocol):
+    """The contract of a method that trains more and more as the run goes on."""
+
+    def stages(self, layout: "Layout") -> tuple[frozenset[str], ...]:
+        """Names that train, by stage; the first are `trainable_names`."""
+        ...
+
+    def callbacks(
+        self, model: "keras.Model", total_steps: int
+    ) -> "list[keras.callbacks.Callback]":
+        """What `fit` needs to go from stage to stage.
+
+        Args:
+            model: The model the method was applied to.
+            total_steps: Optimizer updates of the whole run.
         """
         ...
 
@@ -70,10 +98,24 @@ class DeltaMethod(Method, Protocol):
         ...
 
     def wrap(
-        self, module: str, layer: "keras.layers.Dense", layout: "Layout"
-    ) -> "DeltaLayer":
-        """A layer to stand in the place of `layer`, which is left as it is."""
+        self, layers: Mapping[str, "keras.layers.Layer"], layout: "Layout"
+    ) -> "dict[str, DeltaLayer]":
+        """Layers to stand in the places of `layers`, which are left as they are.
+
+        Args:
+            layers: The layers at `sites(layout)`, by module name.
+            layout: Where everything is in the model.
+        """
         ...
+
+
+def own_learning_rate(name: str) -> float | None:
+    """The `default_learning_rate` of a registered method, where it has one.
+
+    >>> own_learning_rate("full") is None
+    True
+    """
+    return getattr(METHODS.get(name), "default_learning_rate", None)
 
 
 class MethodField(NamedTuple):
@@ -135,6 +177,27 @@ def make_method(name: str, options: Mapping[str, object]) -> Method:
     if problems:
         raise UserErrors(problems)
     return METHODS.get(name)(**values)
+
+
+def check_fields(method: object, checks: Iterable[tuple[bool, str, str, str]]) -> None:
+    """Refuse all unsuitable hyper-parameters of a method together.
+
+    Args:
+        method: The method.
+        checks: For each `(holds, field, accepted, mend)`.
+    """
+    problems = [
+        UserError(
+            f"{type(method).__name__} cannot have this {field}.",
+            accepted=accepted,
+            received=f"{field}={getattr(method, field)}",
+            mend=mend,
+        )
+        for holds, field, accepted, mend in checks
+        if not holds
+    ]
+    if problems:
+        raise UserErrors(problems)
 
 
 def _convert(field: MethodField, value: object) -> object:

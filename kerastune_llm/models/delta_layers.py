@@ -1,6 +1,6 @@
-"""Keras layers that hold a dense layer of a model and add a small trained change.
+"""Keras layers that hold a layer of a model and add a small trained change.
 
-The dense layer stays as it is; the change has its own variables, named so that
+The held layer stays as it is; the change has its own variables, named so that
 `torch_parameters` finds the base under its old name and the change beside it:
 `….q.weight`, `….q.lora_A.weight`.
 """
@@ -8,29 +8,27 @@ The dense layer stays as it is; the change has its own variables, named so that
 from collections.abc import Mapping
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.errors import UserError
 
 ONES = "ones"
 ZEROS = "zeros"
-# PyTorch's kaiming_uniform(a=sqrt(5)): uniform within 1 / sqrt(inputs).
-KAIMING_UNIFORM = ("fan_in", "uniform", 1 / 3)
 
 
 class DeltaLayer(keras.layers.Layer):
-    """A dense layer with a change beside it: the base of the layers below.
+    """A layer with a change beside it, standing where the model has that layer.
 
-    A subclass makes its variables in `__init__` with `add_delta` and computes the
-    layer's output before its activation in `linear`.
+    A subclass takes the same calls as the layer and makes its variables, if any, in
+    `__init__` with `add_delta`.
 
     Args:
-        base_layer: A built dense layer of the model.
+        base_layer: A built layer of the model.
         method: The method the change belongs to, which is saved with it.
     """
 
-    def __init__(self, base_layer: keras.layers.Dense, *, method: object) -> None:
+    def __init__(self, base_layer: keras.layers.Layer, *, method: object) -> None:
         super().__init__(name=base_layer.name, dtype=base_layer.dtype_policy)
         self.base_layer = base_layer
         self.method = method
-        self.inputs_width, self.outputs_width = base_layer.kernel.shape
         self.built = True
 
     @property
@@ -42,10 +40,38 @@ class DeltaLayer(keras.layers.Layer):
         self, name: str, shape: tuple[int, ...], initializer: object
     ) -> tf.Variable:
         """A variable of the change, called `<module>/<name>` beside the base's own."""
-        scope = self.base_layer.kernel.name.rpartition("/")[0]
         # A scope that ends with a slash is absolute, wherever the caller stands.
-        with tf.name_scope(f"{scope}/"):
+        with tf.name_scope(f"{self.base_scope}/"):
             return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+    @property
+    def base_scope(self) -> str:
+        """The name scope of the base layer's variables."""
+        raise NotImplementedError
+
+    def merged(self) -> Mapping[str, tf.Tensor]:
+        """The base layer's variables by attribute, with the change in them."""
+        raise NotImplementedError
+
+
+class DeltaDense(DeltaLayer):
+    """A dense layer with a change beside it: the base of the layers below.
+
+    A subclass computes the layer's output before its activation in `linear`; `merged`
+    gives `kernel` `[inputs, outputs]` and `bias`, where it changes.
+
+    Args:
+        base_layer: A built dense layer of the model.
+        method: The method the change belongs to.
+    """
+
+    def __init__(self, base_layer: keras.layers.Dense, *, method: object) -> None:
+        super().__init__(base_layer, method=method)
+        self.inputs_width, self.outputs_width = base_layer.kernel.shape
+
+    @property
+    def base_scope(self) -> str:
+        return self.base_layer.kernel.name.rpartition("/")[0]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return self.base_layer.activation(self.linear(inputs))
@@ -54,20 +80,16 @@ class DeltaLayer(keras.layers.Layer):
         """The changed output before the activation, `[..., outputs]`."""
         raise NotImplementedError
 
-    def merged(self) -> Mapping[str, tf.Tensor]:
-        """`kernel` `[inputs, outputs]` and `bias` (if any) with the change in them."""
-        raise NotImplementedError
-
     def base_linear(self, inputs: tf.Tensor) -> tf.Tensor:
         """The base layer's output before its activation, `[..., outputs]`."""
-        return self._with_bias(_matmul(inputs, self.base_layer.kernel))
+        return self._with_bias(matmul(inputs, self.base_layer.kernel))
 
     def _with_bias(self, outputs: tf.Tensor) -> tf.Tensor:
         bias = self.base_layer.bias
         return outputs if bias is None else tf.nn.bias_add(outputs, bias)
 
 
-class LoRADense(DeltaLayer):
+class LoRADense(DeltaDense):
     """`W x + scaling · B A x`: a low-rank change of a dense layer.
 
     With `use_dora` each column of `W + scaling · B A` is brought to a trained length
@@ -100,9 +122,8 @@ class LoRADense(DeltaLayer):
         super().__init__(base_layer, method=method)
         self.scaling = scaling
         self.dropout = keras.layers.Dropout(dropout)
-        mode, distribution, scale = KAIMING_UNIFORM
-        drawn = keras.initializers.VarianceScaling(scale, mode, distribution)
-        self.down = self.add_delta("lora_A/kernel", (self.inputs_width, rank), drawn)
+        shape = (self.inputs_width, rank)
+        self.down = self.add_delta("lora_A/kernel", shape, kaiming_uniform())
         self.up = self.add_delta("lora_B/kernel", (rank, self.outputs_width), ZEROS)
         self.magnitude = None
         if use_dora:
@@ -111,14 +132,14 @@ class LoRADense(DeltaLayer):
             self.magnitude.assign(self._lengths())
 
     def linear(self, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = _matmul(inputs, self.base_layer.kernel)
+        outputs = matmul(inputs, self.base_layer.kernel)
         dropped = self.dropout(inputs)
-        change = _matmul(_matmul(dropped, self.down), self.up) * self.scaling
+        change = matmul(matmul(dropped, self.down), self.up) * self.scaling
         if self.magnitude is None:
             return self._with_bias(outputs) + change
         if self.dropout.rate:
             # As PEFT has it: with dropout, the rescaled part sees dropped inputs too.
-            rescaled = _matmul(dropped, self.base_layer.kernel)
+            rescaled = matmul(dropped, self.base_layer.kernel)
         else:
             rescaled = outputs
         factor = self.magnitude / tf.stop_gradient(self._lengths())
@@ -138,7 +159,7 @@ class LoRADense(DeltaLayer):
         return tf.norm(self._changed_kernel(), axis=0)
 
 
-class IA3Dense(DeltaLayer):
+class IA3Dense(DeltaDense):
     """`l ⊙ (W x + b)`, or `W (l ⊙ x) + b` for a feed-forward layer; `l` starts at one.
 
     Args:
@@ -180,7 +201,27 @@ def delta_layers(model: keras.Model) -> tuple[DeltaLayer, ...]:
     return tuple(layer for layer in layers.values() if isinstance(layer, DeltaLayer))
 
 
-def _matmul(inputs: tf.Tensor, matrix: tf.Variable | tf.Tensor) -> tf.Tensor:
+def cannot_merge(why: str) -> UserError:
+    """The error of `DeltaLayer.merged` where merging is not defined.
+
+    >>> print(cannot_merge("It is no sum of weights"))  # doctest: +ELLIPSIS
+    It is no sum of weights, so the change cannot be merged into the model.
+      Accepted: ...
+    """
+    return UserError(
+        f"{why}, so the change cannot be merged into the model.",
+        accepted="a change of weights alone: lora, dora or ia3",
+        mend="save_adapter(model, folder) to keep the change apart, or "
+        "remove_delta(model) to drop it",
+    )
+
+
+def kaiming_uniform() -> keras.initializers.Initializer:
+    """What PyTorch's linear layer starts with: uniform within 1 / sqrt(inputs)."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def matmul(inputs: tf.Tensor, matrix: tf.Variable | tf.Tensor) -> tf.Tensor:
     """`[..., n]` times `[n, m]`, as Keras' Dense computes it."""
     if inputs.shape.rank == 2:
         return tf.matmul(inputs, matrix)

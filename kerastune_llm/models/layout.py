@@ -12,8 +12,8 @@ from typing import Literal
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.delta_layers import delta_layers
-from kerastune_llm.models.dense_layers import dense_places
 from kerastune_llm.models.module_roles import Role, role_of, role_suffixes
+from kerastune_llm.models.places import dense_places
 from kerastune_llm.models.torch_layout import TorchParameter, torch_parameters
 
 Part = Literal["embeddings", "encoder", "decoder", "head", "delta"]
