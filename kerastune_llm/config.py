@@ -67,6 +67,16 @@ class RunConfig(Group):
         """A copy with the nested `changes` merged in, checked again."""
         return RunConfig.parse(merge(self.to_values(), changes))
 
+    def given(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
+        """The nested plain values that were given, without defaults.
+
+        >>> RunConfig.parse({"task": "cola"}).given()
+        {'task': {'name': 'cola'}}
+        """
+        return self.model_dump(
+            mode="json", exclude_unset=True, exclude_none=True, exclude=exclude
+        )
+
     def to_values(self) -> dict[str, Any]:
         """Nested plain values, as `config.json` holds them."""
         return self.model_dump(mode="json", exclude_none=True)
@@ -171,8 +181,8 @@ def _shown(path: tuple[str, ...]) -> str:
 
 
 def unknown_flag(name: str, known: tuple[str, ...] = ()) -> UserError:
-    """The error for a flag that does not exist, with the nearest ones."""
-    alike = nearest(name, {*flags(), *known} - {"--task.name"})
+    """The error for a flag that does not exist, with the nearest of the known ones."""
+    alike = nearest(name, {*(known or flags())} - {"--task.name"})
     return UserError(
         f"Unknown flag {name}.",
         accepted=f"did you mean {' or '.join(alike)}?" if alike else None,

@@ -110,6 +110,13 @@ class RunDir:
         with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def read_history(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`, none where there is no such file."""
+        if not self.history.exists():
+            return []
+        lines = self.history.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
 
 def new_run_path(*parts: str) -> Path:
     """`runs/` and a name out of `parts` and the time, not yet existing."""

@@ -50,7 +50,7 @@ def test_list_names_all_kinds(capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["trian"], "Did you mean train?"),
+        (["trian"], "Did you mean train"),
         (["list", "task"], "Did you mean tasks?"),
         (["train"], "TASK is required"),
         (["train", "sqad"], "Did you mean squad?"),

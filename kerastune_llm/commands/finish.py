@@ -72,7 +72,7 @@ def finish_run(
         scores: The saved model's scores; `None` without validation rows.
         facts: Parameter counts, rows and steps.
     """
-    history = _read_history(run)
+    history = run.read_history()
     metrics = scores.metrics if scores else {}
     if scores is not None:
         write_jsonl(run.predictions("validation"), scores.records)
@@ -118,10 +118,3 @@ def say_what_next(run: RunDir, job: Job) -> None:
             "These were generated sample rows. The real ones:\n"
             f"  kerastune train {task} --model {model} --data.source hub"
         )
-
-
-def _read_history(run: RunDir) -> list[dict[str, Any]]:
-    if not run.history.exists():
-        return []
-    lines = run.history.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]

@@ -1,6 +1,6 @@
 """What a person reads of a run: the model card and the plots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,23 @@ def model_card(values: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
         values: What `CARD` names, besides the metrics.
         metrics: The final validation metrics by name; may be empty.
     """
-    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
-    table = "\n".join(["| metric | value |", "|---|---|", *rows])
+    rows = [(name, f"{value:.4f}") for name, value in metrics.items()]
+    table = markdown_table(["metric", "value"], rows)
     shown = table if rows else "No validation rows were given."
     filled = {**values, "use": values["use"].format(**values)}
     return CARD.format(metric_names=", ".join(metrics), metrics=shown, **filled)
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in markdown.
+
+    >>> print(markdown_table(["a", "b"], [["1", "2"]]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])
 
 
 def plot_history(history: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:

@@ -12,15 +12,24 @@ from kerastune_llm.methods.method import method_fields
 from kerastune_llm.registry import METHODS
 
 
-def add_config_flags(parser: argparse.ArgumentParser) -> None:
-    """Add TASK, `--config` and a flag for every field of RunConfig."""
-    parser.add_argument(
-        "task",
-        nargs="?",
-        metavar="TASK",
-        default=argparse.SUPPRESS,
-        help="task; `kerastune list tasks` names them",
-    )
+def add_config_flags(
+    parser: argparse.ArgumentParser, *, without: tuple[str, ...] = ()
+) -> None:
+    """Add TASK, `--config` and a flag for every field of RunConfig.
+
+    Args:
+        parser: Of the verb.
+        without: `"task"` for no TASK, `"method"` for no method and its options: for
+            verbs that have several.
+    """
+    if "task" not in without:
+        parser.add_argument(
+            "task",
+            nargs="?",
+            metavar="TASK",
+            default=argparse.SUPPRESS,
+            help="task; `kerastune list tasks` names them",
+        )
     parser.add_argument(
         "--config", type=Path, help="JSON or YAML file; a run's config.json is one"
     )
@@ -28,6 +37,13 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
         if group_of(info.annotation) is None:
             _add_field(parser, (name,), info)
     add_fields(parser, "task", without=("name",))
+    if "method" not in without:
+        _add_method_flags(parser)
+    for group in ("data", "optim", "runtime", "evaluation"):
+        add_fields(parser, group)
+
+
+def _add_method_flags(parser: argparse.ArgumentParser) -> None:
     methods = add_fields(parser, "method", only=("name",))
     for name, text in _method_options().items():
         methods.add_argument(
@@ -37,8 +53,6 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
             default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
         )
-    for group in ("data", "optim", "runtime", "evaluation"):
-        add_fields(parser, group)
 
 
 def _method_options() -> dict[str, str]:

@@ -1,0 +1,146 @@
+"""`kerastune compare`: methods trained on the same data, side by side."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerastune_llm.commands.compare_report import write_report
+from kerastune_llm.commands.configured_task import configured_task
+from kerastune_llm.commands.study import EXIT_USER_ERROR, Progress, run_trials
+from kerastune_llm.commands.trials import Study, Trial
+from kerastune_llm.commands.variants import Variant
+from kerastune_llm.config import RunConfig, merge, read_config_file
+from kerastune_llm.errors import UserError
+from kerastune_llm.training.comparison import Record, Row
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison came to.
+
+    Args:
+        folder: With the runs, the table and the plot.
+        rows: One a method, or a model and a method.
+        progress: Which runs are there, and which failed.
+    """
+
+    folder: Path
+    rows: list[Row]
+    progress: Progress
+
+
+def compare(
+    config: RunConfig | Mapping[str, Any],
+    *,
+    variants: Sequence[Variant],
+    models: Sequence[str] = (),
+    seeds: int = 1,
+    learning_rates: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Train each method, with each model and seed, and write what they came to.
+
+    The order of the rows depends on the seed alone, so methods see the same data.
+    Runs that are finished in the folder already are not run again.
+
+    Args:
+        config: Of every run, except for the method; `output` is the folder.
+        variants: The methods with their options.
+        models: Base models; default: the configuration's.
+        seeds: Runs of each, with `runtime.seed` and the numbers after it.
+        learning_rates: Peak learning rate by method, where not the configuration's.
+
+    Raises:
+        UserErrors: Something is wrong with the configuration, or the folder holds
+            runs with another one.
+    """
+    if not isinstance(config, RunConfig):
+        config = RunConfig.parse(config)
+    metric = configured_task(config).best_metric
+    _check_validation(config)
+    study = Study(config.output or _default_folder(config, models))
+    trials = [
+        trial
+        for variant in variants
+        for trial in _trials(config, variant, models, seeds, learning_rates or {})
+    ]
+    progress = run_trials(study, trials)
+    records = []
+    for trial in progress.finished:
+        record = _record(study, trial)
+        if record is None:
+            progress.fail(trial, f"it has no number as {metric}", EXIT_USER_ERROR)
+        else:
+            records.append(record)
+    rows = write_report(study.path, records, progress, config.task.name, metric)
+    return Comparison(study.path, rows, progress)
+
+
+def _default_folder(config: RunConfig, models: Sequence[str]) -> Path:
+    """No time in it: the same command finds its runs again."""
+    names = [Path(model).name for model in models or [config.model]]
+    return Path("runs") / "-".join(["compare", config.task.name, *names])
+
+
+def _check_validation(config: RunConfig) -> None:
+    data = config.data
+    if data.train and not data.validation and data.validation_fraction == 0:
+        raise UserError(
+            "A comparison needs validation rows.", mend="--data.validation FILE"
+        )
+
+
+def _trials(
+    config: RunConfig,
+    variant: Variant,
+    models: Sequence[str],
+    seeds: int,
+    learning_rates: Mapping[str, float],
+) -> Iterator[Trial]:
+    """The runs of one variant: one for each model and seed."""
+    metric = configured_task(config).best_metric
+    values = merge(
+        config.given(exclude={"output", "method"}),
+        {"method": {"name": variant.method, **variant.options}},
+    )
+    if variant.method in learning_rates:
+        rate = learning_rates[variant.method]
+        values = merge(values, {"optim": {"learning_rate": rate}})
+    for model in models or [config.model]:
+        # Named where several were asked for, so that runs keep their names.
+        parts = [Path(model).name] if models else []
+        group = " ".join([*parts, variant.label])
+        for seed in range(config.runtime.seed, config.runtime.seed + seeds):
+            yield Trial(
+                name="-".join([*parts, variant.slug, str(seed)]),
+                group=group,
+                title=f"{group}, seed {seed}",
+                metric=metric,
+                values=merge(values, {"model": model, "runtime": {"seed": seed}}),
+            )
+
+
+def _record(study: Study, trial: Trial) -> Record | None:
+    """What a finished run says; `None` where its metric is missing or not a number."""
+    run, metric = study.run(trial), trial.metric
+    score = read_config_file(run.metrics).get(metric, math.nan)
+    if math.isnan(score):
+        return None
+    history = run.read_history()
+    curve = [(x["step"], x["evaluation"][metric]) for x in history if "evaluation" in x]
+    trained = read_config_file(run.environment)["trained"]
+    return Record(
+        group=trial.group,
+        score=score,
+        evaluations=[(step, value) for step, value in curve if not math.isnan(value)],
+        losses=[(x["step"], x["loss"]) for x in history if "loss" in x],
+        facts={
+            "trainable": trained["trainable"],
+            "percent": trained["percent"],
+            **study.measured(trial),
+            "file_size": sum(
+                file.stat().st_size for file in run.trained.glob("*.safetensors")
+            ),
+        },
+    )

@@ -1,0 +1,126 @@
+"""The files of a comparison and its table on the console."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+
+from kerastune_llm.commands.console import console, show_table
+from kerastune_llm.commands.study import Progress, failure_lines
+from kerastune_llm.rundir import write_json, write_text
+from kerastune_llm.training.comparison import (
+    Record,
+    Row,
+    rank_by_convergence,
+    rank_by_performance,
+    summarise,
+)
+from kerastune_llm.training.reports import markdown_table
+from kerastune_llm.training.study_plots import plot_convergence
+
+README = """\
+# Methods compared on {task}
+
+{table}
+
+The score is {metric} of the saved model on the validation rows: mean and
+standard deviation over runs that differ by their seed. Steps to 95 %: updates until it
+is within 5 % of the run's best, as far as evaluations show. Time and peak memory are
+those of the run's whole process, its start and its evaluations included; the file is
+what the method saves.
+
+{rankings}
+
+Performance ranks the score; convergence its mean over the whole run, which is better
+the sooner it gets there. `≈` joins neighbours that are no further apart than the larger
+of their standard deviations.
+
+![score and training loss against optimizer updates](convergence.png)
+
+A line is the mean over the seeds, its band goes from the lowest to the highest.
+{failures}
+The runs are in `runs/`, their configurations in `configs/`, what they printed in
+`logs/`. The same command again goes on where this one ended.
+"""
+COLUMNS = (
+    "method",
+    "runs",
+    "score",
+    "trained %",
+    "steps to 95 %",
+    "time s",
+    "peak MB",
+    "file MB",
+)
+
+
+def write_report(
+    folder: Path,
+    records: Sequence[Record],
+    progress: Progress,
+    task: str,
+    metric: str,
+) -> list[Row]:
+    """Write compare.json, compare.csv, convergence.png and README.md; print the table.
+
+    Args:
+        folder: Of the comparison.
+        records: Its finished runs; nothing is written where there is none.
+        progress: Which runs failed.
+        task: Name of the task.
+        metric: The metric compared by.
+
+    Returns:
+        The rows of the table.
+    """
+    if not records:
+        return []
+    lower = metric == "loss"
+    rows = summarise(records, lower_is_better=lower)
+    rankings = {
+        "performance": rank_by_performance(rows, lower_is_better=lower),
+        "convergence": rank_by_convergence(rows, lower_is_better=lower),
+    }
+    values = [row.to_values() for row in rows]
+    record = {
+        "task": task,
+        "metric": metric,
+        "rows": values,
+        "ranking": rankings,
+        "failures": progress.failures,
+    }
+    write_json(folder / "compare.json", record)
+    write_text(folder / "compare.csv", pandas.DataFrame(values).to_csv(index=False))
+    plot_convergence(records, metric, folder / "convergence.png")
+    cells = [_cells(row) for row in rows]
+    text = README.format(
+        task=task,
+        metric=metric,
+        table=markdown_table(COLUMNS, cells),
+        rankings="\n".join(f"- {name}: {order}" for name, order in rankings.items()),
+        failures=failure_lines(progress),
+    )
+    write_text(folder / "README.md", text)
+    show_table(f"{metric} on {task}", COLUMNS, cells)
+    for name, order in rankings.items():
+        console.print(f"{name}: {order}", markup=False)
+    console.print(
+        f"wrote {folder}: README.md, compare.json, compare.csv, convergence.png"
+    )
+    return rows
+
+
+def _cells(row: Row) -> list[str]:
+    """A row of the table as text; a dash for what was not measured."""
+    facts = row.facts
+    spread = "" if row.spread is None else f" ± {row.spread:.2g}"
+    return [
+        row.group,
+        str(row.runs),
+        f"{row.mean:.4g}{spread}",
+        f"{facts['percent']:.3g}",
+        f"{row.steps_to_near_best:.0f}",
+        f"{facts['seconds']:.0f}" if "seconds" in facts else "–",
+        f"{facts['peak_memory'] / 1e6:,.0f}" if "peak_memory" in facts else "–",
+        f"{facts['file_size'] / 1e6:.3g}",
+    ]

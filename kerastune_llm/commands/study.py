@@ -1,0 +1,123 @@
+"""Running the trials of a study one after another, each in a process of its own."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kerastune_llm.commands.child_process import last_message, run_process
+from kerastune_llm.commands.console import console
+from kerastune_llm.commands.trials import Study, Trial, check_study
+from kerastune_llm.config import read_config_file
+
+EXIT_FAILURE = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+@dataclass
+class Progress:
+    """How far a study came.
+
+    Args:
+        finished: Trials whose runs are there, reused ones included.
+        failures: Messages of the trials that failed, by name.
+        codes: Their exit codes.
+        interrupted: Whether a signal ended the study early.
+    """
+
+    finished: list[Trial] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    codes: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+    def fail(self, trial: Trial, message: str, code: int) -> None:
+        """Take a trial for failed."""
+        self.failures[trial.name] = message
+        self.codes.append(code)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 130 interrupted; where a trial failed 2, or 1 if not by its input."""
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        if not self.codes:
+            return 0
+        by_input = all(code == EXIT_USER_ERROR for code in self.codes)
+        return EXIT_USER_ERROR if by_input else EXIT_FAILURE
+
+
+def run_trials(study: Study, trials: Sequence[Trial]) -> Progress:
+    """Run what is not finished yet, in order; one that fails does not stop the others.
+
+    Args:
+        study: The folder.
+        trials: All trials of the study.
+
+    Raises:
+        UserErrors: The folder holds runs of the same names but other configurations.
+    """
+    check_study(study, trials)
+    progress = Progress()
+    todo = [trial for trial in trials if not study.is_finished(trial)]
+    for trial in trials:
+        if trial not in todo:
+            progress.finished.append(trial)
+            console.print(f"{trial.title}: finished before, {_score(study, trial)}")
+    began = time.monotonic()
+    for number, trial in enumerate(todo, start=1):
+        place = f"{number}/{len(todo)} {trial.title}"
+        console.print(f"{place}: begun, output in {study.log(trial)}", markup=False)
+        _run(study, trial, place, progress)
+        if progress.interrupted:
+            break
+        left = (time.monotonic() - began) / number * (len(todo) - number)
+        if left:
+            console.print(f"  about {_duration(left)} left")
+    return progress
+
+
+def _run(study: Study, trial: Trial, place: str, progress: Progress) -> None:
+    study.begin(trial)
+    outcome = run_process(_command(study, trial), study.log(trial))
+    if study.is_finished(trial) and outcome.code == 0:
+        study.finish(trial, outcome)
+        progress.finished.append(trial)
+        line = f"{place}: {_score(study, trial)}, {_duration(outcome.seconds)}"
+        console.print(line, markup=False)
+    elif not outcome.interrupted:
+        message = last_message(study.log(trial))
+        progress.fail(trial, message, outcome.code)
+        console.print(f"{place}: failed: {message}", markup=False, style="red")
+    progress.interrupted = outcome.interrupted
+
+
+def _command(study: Study, trial: Trial) -> list[str]:
+    program = [sys.executable, "-m", "kerastune_llm.cli", "train"]
+    config, output = study.config(trial), study.run(trial).path
+    return [*program, "--config", str(config), "--output", str(output)]
+
+
+def _score(study: Study, trial: Trial) -> str:
+    score = read_config_file(study.run(trial).metrics).get(trial.metric)
+    return f"no {trial.metric}" if score is None else f"{trial.metric} {score:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(41.3), _duration(200), _duration(7500)
+    ('41 s', '3 min 20 s', '2 h 5 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def failure_lines(progress: Progress) -> str:
+    """The failed runs as lines of markdown, nothing where none failed."""
+    if not progress.failures:
+        return ""
+    lines = (f"- {name}: {text}" for name, text in progress.failures.items())
+    return "\n".join(["", "Failed:", "", *lines, ""])

@@ -1,0 +1,106 @@
+"""The cells of a transfer matrix: one model scored on the rows of each task.
+
+A cell is written down when it is done, inside the run whose model it is, and read
+again as long as the configuration of the task it was scored on is the same.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kerastune_llm.commands.console import console, progress
+from kerastune_llm.commands.finished_run import load_scorer
+from kerastune_llm.commands.job import Job, assemble, make_scorer
+from kerastune_llm.commands.splits import load_validation
+from kerastune_llm.commands.trials import Study, Trial
+from kerastune_llm.config import RunConfig, read_config_file
+from kerastune_llm.models.loading import load_model
+from kerastune_llm.rundir import RunDir, write_json
+from kerastune_llm.training.precision import set_precision
+from kerastune_llm.training.scoring import Scorer
+
+
+def score_run(
+    study: Study, trained: Trial, columns: Sequence[Trial]
+) -> dict[str, float]:
+    """The score of a run's saved model on each task, by the task's name.
+
+    Args:
+        study: The folder.
+        trained: The run.
+        columns: Tasks to score on, their runs finished; its own score is known.
+    """
+    run = study.run(trained)
+    own = read_config_file(run.metrics)
+    source = run.model if run.model.is_dir() else None
+    scores = {}
+    for column in columns:
+        if column.name == trained.name:
+            scores[column.name] = own[column.metric]
+            continue
+        job = _job(study.run(column), source)
+        scores[column.name] = _cell(
+            run.path / "transfer" / f"{column.name}.json",
+            title=f"{trained.title} on {column.title}",
+            column=column,
+            job=job,
+            make_scorer=lambda job=job: load_scorer(run, job),
+        )
+    return scores
+
+
+def score_base(study: Study, columns: Sequence[Trial]) -> dict[str, float]:
+    """The score of the untuned base model on each task, by the task's name."""
+    scores = {}
+    for column in columns:
+        job = _job(study.run(column))
+        scores[column.name] = _cell(
+            study.path / "untuned" / f"{column.name}.json",
+            title=f"untuned on {column.title}",
+            column=column,
+            job=job,
+            make_scorer=lambda job=job: _base_scorer(job),
+        )
+    return scores
+
+
+def _job(run: RunDir, source: Path | None = None) -> Job:
+    """The job of a finished run, its labels known."""
+    return assemble(RunConfig.parse(read_config_file(run.config)), source)
+
+
+def _base_scorer(job: Job) -> Scorer:
+    config, model_type = job.config, job.model_config.model_type
+    set_precision(config.runtime.precision, model_type)
+    try:
+        model = load_model(
+            config.model,
+            kind=job.model_kind,
+            labels=job.task.labels or None,
+            from_scratch=config.from_scratch,
+            seed=config.runtime.seed,
+        )
+    finally:
+        set_precision("float32", model_type)
+    return make_scorer(job, model)
+
+
+def _cell(
+    path: Path,
+    *,
+    title: str,
+    column: Trial,
+    job: Job,
+    make_scorer: Callable[[], Scorer],
+) -> float:
+    """One score, read from `path` if it is there, else found and written to it."""
+    if path.exists():
+        cell = read_config_file(path)
+        if cell["configuration"] == column.values:
+            return cell["metrics"][column.metric]
+    split = load_validation(job)
+    with progress(title) as on_batch:
+        metrics = make_scorer().score(split.rows, split.tokenised, on_batch).metrics
+    write_json(path, {"configuration": column.values, "metrics": metrics})
+    score = metrics[column.metric]
+    console.print(f"{title}: {column.metric} {score:.4g}", markup=False)
+    return score
