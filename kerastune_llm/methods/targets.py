@@ -29,7 +29,7 @@ def target_sites(
     Raises:
         UserError: A target matches no dense module.
     """
-    free = [name for name in layout.dense if not _inside(name, modules_to_save)]
+    free = free_modules(layout, modules_to_save)
     if targets == ALL_LINEAR:
         return tuple(name for name in free if f"{name}.weight" not in layout.head)
     if isinstance(targets, str):
@@ -41,6 +41,11 @@ def target_sites(
         if not any(matches_suffix(name, (target,)) for name in free):
             raise _nothing_matches(target, layout)
     return tuple(name for name in free if matches_suffix(name, targets))
+
+
+def free_modules(layout: "Layout", modules_to_save: Collection[str]) -> tuple[str, ...]:
+    """The dense modules, in model order, without those that train whole."""
+    return tuple(name for name in layout.dense if not _inside(name, modules_to_save))
 
 
 def matches_suffix(module: str, targets: Iterable[str]) -> bool:

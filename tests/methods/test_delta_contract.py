@@ -11,18 +11,26 @@ from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.methods.merge import merge_delta, remove_delta
-from kerastune_llm.methods.method import DeltaMethod
+from kerastune_llm.methods.method import DeltaMethod, method_fields
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.generation import Generator
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.surgery import set_trainable
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.registry import METHODS
 from kerastune_llm.training.step import compile_model
 from tests.tiny_models import spread, tiny, tiny_batch, train_steps
 
 DELTAS = [n for n in METHODS.names() if issubclass(METHODS.get(n), DeltaMethod)]
+# Those whose change a plain dense layer can hold.
+MERGED = ("dora", "ia3", "lora")
+TARGETED = [
+    name
+    for name in DELTAS
+    if any(field.name == "target_modules" for field in method_fields(name))
+]
 MODELS = ("t5", "t5-untied", "bart", "bert", "distilbert")
 OTHERS = ("albert", "mpnet", "deberta-v2", "roberta", "electra", "marian", "pegasus")
 
@@ -33,6 +41,7 @@ every_model = pytest.mark.parametrize(
     [*MODELS, "albert"]
     + [pytest.param(n, marks=pytest.mark.slow) for n in OTHERS if n != "albert"],
 )
+each_merged = pytest.mark.parametrize("method", MERGED)
 each_method = pytest.mark.parametrize("method", DELTAS)
 
 
@@ -49,6 +58,17 @@ def logits(model: keras.Model) -> np.ndarray:
     return model(tiny_batch(model)).logits.numpy()
 
 
+def trained_of_base(model: keras.Model, method: str) -> set[str]:
+    """What trains of the model's own: a classifier's head; for BitFit all vectors."""
+    layout = layout_of(model)
+    head = layout.head if layout.is_classifier else set()
+    if method != "bitfit":
+        return set(head)
+    parameters = torch_parameters(model).items()
+    own = layout.names - layout.fixed - layout.part("delta")
+    return head | {n for n, p in parameters if n in own and len(p.shape) == 1}
+
+
 def trained(name: str, method: str, **options: object) -> keras.Model:
     model = wide(name)
     apply_method(model, method, **options)
@@ -57,33 +77,35 @@ def trained(name: str, method: str, **options: object) -> keras.Model:
 
 
 def test_there_are_such_methods():
-    assert set(DELTAS) >= {"lora", "dora", "ia3"}
+    assert set(DELTAS) >= {"lora", "dora", "ia3", "adapter", "bitfit"}
 
 
 @each_method
 @every_model
 def test_nothing_changes_until_it_trains(name, method):
     model = wide(name)
-    before, output, order = values(model), logits(model), list(model.weights)
+    before, output = values(model), logits(model)
+    kept = {id(variable) for variable in model.weights}
+    twin = wide(name)
+    set_trainable(twin, trained_of_base(twin, method))
     apply_method(model, method)
     np.testing.assert_allclose(logits(model), output, atol=1e-6)
     after = values(model)
     assert all((after[n] == before[n]).all() for n in before)
     added = set(after) - set(before)
     assert added == layout_of(model).part("delta")
-    kept = {id(variable) for variable in order}
-    assert [v.name for v in model.weights if id(v) in kept] == [v.name for v in order]
+    order = [v.name.partition("/")[2] for v in twin.weights]
+    own = [v.name.partition("/")[2] for v in model.weights if id(v) in kept]
+    assert own == order
 
 
 @each_method
 @each_model
 def test_exactly_the_change_and_the_head_train(name, method):
     model = wide(name)
-    layout = layout_of(model)
     table = apply_method(model, method)
     before = values(model)
-    head = layout.head if layout.is_classifier else frozenset()
-    expected = layout_of(model).part("delta") | head
+    expected = layout_of(model).part("delta") | trained_of_base(model, method)
     train_steps(model, steps=4)
     after = values(model)
     assert {n for n in before if (before[n] != after[n]).any()} == expected
@@ -91,7 +113,8 @@ def test_exactly_the_change_and_the_head_train(name, method):
     assert table.trainable == count
     rows = {row.part: row for row in table.rows}
     added = sum(after[n].size for n in layout_of(model).part("delta"))
-    assert rows["delta"].total == rows["delta"].trainable == added
+    if added:
+        assert rows["delta"].total == rows["delta"].trainable == added
     assert table.total == model.count_params()
 
 
@@ -106,8 +129,7 @@ def test_plain_fit_trains_it(method):
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(tiny_batch(model), epochs=3, verbose=0)
     moved = {n for n, value in values(model).items() if (value != before[n]).any()}
-    layout = layout_of(model)
-    assert moved == layout.part("delta") | layout.head
+    assert moved == layout_of(model).part("delta") | trained_of_base(model, method)
 
 
 @pytest.mark.slow
@@ -123,13 +145,13 @@ def test_the_package_s_step_is_the_same_with_and_without_jit(method):
         trained_weights.append(values(model))
     plain, compiled = trained_weights
     before = values(spread(tiny("bert", **WITHOUT_DROPOUT), 0.2))
-    layout = layout_of(model)
-    for name in layout.part("delta") | layout.head:
+    moved = layout_of(model).part("delta") | trained_of_base(model, method)
+    for name in moved:
         np.testing.assert_allclose(compiled[name], plain[name], atol=1e-5)
-    assert all((plain[n] == before[n]).all() for n in before.keys() - layout.head)
+    assert all((plain[n] == before[n]).all() for n in before.keys() - moved)
 
 
-@each_method
+@each_merged
 @every_model
 def test_merged_equals_unmerged_and_is_a_plain_model(name, method):
     model = trained(name, method)
@@ -146,7 +168,17 @@ def test_merged_equals_unmerged_and_is_a_plain_model(name, method):
     assert own == layout.names - layout.fixed
 
 
-@each_method
+@pytest.mark.parametrize("method", sorted({*DELTAS} - {*MERGED}))
+def test_merging_is_refused_where_no_plain_model_computes_the_same(method):
+    model = trained("t5", method)
+    output, layers = logits(model), delta_layers(model)
+    with pytest.raises(UserError, match="(?s)cannot be merged.*lora.*save_adapter"):
+        merge_delta(model)
+    assert delta_layers(model) == layers
+    np.testing.assert_array_equal(logits(model), output)
+
+
+@each_merged
 @pytest.mark.parametrize("name", ["t5", "bert"])
 def test_a_merged_model_is_saved_as_any_other(name, method, tmp_path):
     model = trained(name, method)
@@ -161,10 +193,13 @@ def test_a_merged_model_is_saved_as_any_other(name, method, tmp_path):
 @each_method
 def test_removing_it_gives_the_old_output(method):
     model = wide("t5")
-    output = logits(model)
+    output, before = logits(model), values(model)
     apply_method(model, method)
     train_steps(model)
     remove_delta(model)
+    for name, parameter in torch_parameters(model).items():
+        if name in trained_of_base(model, method):
+            parameter.variable.assign(parameter.from_torch(before[name]))
     np.testing.assert_array_equal(logits(model), output)
     assert not delta_layers(model)
     with pytest.raises(UserError, match="no layers of a delta method"):
@@ -204,18 +239,23 @@ def test_a_second_method_is_refused(method):
     assert [variable.name for variable in model.trainable_variables] == before
 
 
-@each_method
+BAD_TARGETS = [
+    ({"target_modules": ("q", "vv")}, "vv matches no dense module.*Did you mean v"),
+    ({"target_modules": r".*\.query"}, "matches no dense module of this t5"),
+    ({"target_modules": ("shared",)}, "shared matches no dense module"),
+    ({"target_modules": "q("}, "no regular expression"),
+    ({"target_modules": ()}, "no target module"),
+]
+BAD_SAVED = [
+    ({"modules_to_save": ("lm_head",)}, "lm_head matches no module"),
+    ({"modules_to_save": ("shared",)}, "share one matrix"),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"target_modules": ("q", "vv")}, "vv matches no dense module.*Did you mean v"),
-        ({"target_modules": r".*\.query"}, "matches no dense module of this t5"),
-        ({"target_modules": ("shared",)}, "shared matches no dense module"),
-        ({"modules_to_save": ("lm_head",)}, "lm_head matches no module"),
-        ({"modules_to_save": ("shared",)}, "share one matrix"),
-        ({"target_modules": "q("}, "no regular expression"),
-        ({"target_modules": ()}, "no target module"),
-    ],
+    ("method", "options", "message"),
+    [(name, *case) for name in TARGETED for case in BAD_TARGETS]
+    + [(name, *case) for name in DELTAS for case in BAD_SAVED],
 )
 def test_a_refusal_leaves_the_model_as_it_was(method, options, message):
     model = wide("t5")
@@ -231,7 +271,8 @@ def test_a_refusal_leaves_the_model_as_it_was(method, options, message):
 @each_method
 def test_two_replicas_train_it(method):
     script = Path(__file__).with_name("two_replicas.py")
+    merged = ["merge"] * (method in MERGED)
     done = subprocess.run(
-        [sys.executable, script, method], capture_output=True, text=True
+        [sys.executable, script, method, *merged], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
