@@ -152,7 +152,9 @@ class OptimConfig(Group):
     """The optimizer and how long it runs."""
 
     name: str = Field("adamw", description="`kerastune list optimizers` names them")
-    learning_rate: PositiveFloat = Field(5e-5, description="peak learning rate")
+    learning_rate: PositiveFloat | None = Field(
+        None, description="peak learning rate (default: the method's own, else 5e-5)"
+    )
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = Field(
         "linear", description="how the learning rate falls after the warmup"
     )

@@ -5,5 +5,5 @@ collect_ignore_glob = [
     "interop/make_*.py",
     "interop/run_*.py",
     "reference/*.py",
-    "methods/two_replicas.py",
+    "methods/*_replicas.py",
 ]

@@ -10,6 +10,7 @@ from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.errors import UserErrors
+from kerastune_llm.methods.method import DEFAULT_LEARNING_RATE, own_learning_rate
 from kerastune_llm.models.compatibility import misfits, position_limit
 from kerastune_llm.models.model_config import class_for, load_config, supports_head
 from kerastune_llm.models.tokenizer import load_tokenizer
@@ -20,9 +21,11 @@ logger = logging.getLogger(__name__)
 
 # What the bundled models are best trained with, where nothing else is asked for.
 BUNDLED_SETTINGS: dict[str, dict[str, float | int]] = {
-    "starter": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 5, "warmup": 0.05},
+    "starter": {"batch_size": 32, "epochs": 5, "warmup": 0.05},
     "minilm": {"batch_size": 32},
 }
+# For the methods without a learning rate of their own.
+BUNDLED_LEARNING_RATES: dict[str, float] = {"starter": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,33 @@ def with_bundled_settings(config: RunConfig) -> RunConfig:
     shown = ", ".join(f"{flag(('optim', name))} {v}" for name, v in missing.items())
     logger.info("settings of the bundled %s: %s", config.model, shown)
     return config.updated({"optim": missing})
+
+
+def with_learning_rate(config: RunConfig) -> RunConfig:
+    """The configuration with a learning rate; the log says where it comes from.
+
+    The first there is: what was asked for, the method's own, the bundled model's,
+    and 5e-5. A method that adds small layers brings its own, because how fast those
+    learn hardly depends on the model.
+    """
+    rate, origin = _learning_rate(config)
+    logger.info("learning rate %g: %s", rate, origin)
+    if config.optim.learning_rate is not None:
+        return config
+    return config.updated({"optim": {"learning_rate": rate}})
+
+
+def _learning_rate(config: RunConfig) -> tuple[float, str]:
+    """The peak learning rate, and where it comes from."""
+    method = config.method.name
+    own = own_learning_rate(method)
+    if config.optim.learning_rate is not None:
+        return config.optim.learning_rate, "as given"
+    if own is not None:
+        return own, f"the default of the method {method}"
+    if config.model in BUNDLED_LEARNING_RATES:
+        return BUNDLED_LEARNING_RATES[config.model], f"the bundled {config.model}'s"
+    return DEFAULT_LEARNING_RATE, "the default"
 
 
 def data_source(config: RunConfig) -> str:

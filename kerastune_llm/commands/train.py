@@ -13,19 +13,26 @@ from kerastune_llm.commands.console import (
     show_table,
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
-from kerastune_llm.commands.job import Job, assemble, with_bundled_settings
+from kerastune_llm.commands.job import (
+    Job,
+    assemble,
+    with_bundled_settings,
+    with_learning_rate,
+)
+from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split, load_splits, say_truncation
+from kerastune_llm.commands.starting_adapter import put_method, with_method_of_adapter
 from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
 from kerastune_llm.data.pipeline import build_dataset
-from kerastune_llm.methods.apply import apply_method
+from kerastune_llm.methods.apply import method_callbacks
 from kerastune_llm.methods.method import Method, make_method
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.sources import resolve_source
 from kerastune_llm.models.stored_tensors import find_tensors
-from kerastune_llm.models.surgery import ParameterTable, table_rows
+from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.rundir import RunDir, new_run_path
 from kerastune_llm.training.callbacks import completed_steps
 from kerastune_llm.training.interrupt import graceful_interrupt
@@ -69,6 +76,7 @@ def train(
     """
     if not isinstance(config, RunConfig):
         config = RunConfig.parse(config)
+    config = with_method_of_adapter(config)
     method = make_method(config.method.name, config.method.options)
     run = RunDir.create(
         config.output
@@ -77,7 +85,7 @@ def train(
     with contextlib.ExitStack() as at_end:
         at_end.callback(run.discard_unbegun)
         at_end.enter_context(logging_to(run.log))
-        config = with_bundled_settings(config)
+        config = with_learning_rate(with_bundled_settings(config))
         seed_everything(config.runtime.seed)
         job = assemble(config)
         model_type = job.model_config.model_type
@@ -92,17 +100,18 @@ def train(
 
         steps = _count_steps(config, len(training.rows))
         model, parameters = _compiled_model(job, method, steps.total)
-        _show_parameters(parameters)
+        show_parameters(parameters)
         begin_run(run, job)
 
         watch = Watch(run, job, model, validation, steps)
+        of_method = method_callbacks(method, model, steps.total)
         with graceful_interrupt() as interrupt, contextlib.closing(watch):
             model.fit(
                 _batches(job, training, steps.total),
                 epochs=steps.epochs,
                 steps_per_epoch=steps.per_epoch,
                 verbose=0,
-                callbacks=[*watch.callbacks(), *callbacks, interrupt],
+                callbacks=[*watch.callbacks(), *of_method, *callbacks, interrupt],
             )
         if interrupt.requested:
             return _interrupted(run, watch)
@@ -134,7 +143,7 @@ def _compiled_model(
             from_scratch=config.from_scratch,
             seed=config.runtime.seed,
         )
-        parameters = apply_method(model, method)
+        parameters = put_method(model, method, config.adapter)
         optimizer = build_optimizer(
             optim.name,
             learning_rate=schedule,
@@ -157,11 +166,6 @@ def _batches(job: Job, training: Split, total_steps: int) -> tf.data.Dataset:
         max_input_tokens=job.max_input_tokens,
         max_target_tokens=job.max_target_tokens,
     )
-
-
-def _show_parameters(table: ParameterTable) -> None:
-    rows = [(*row[:3], f"{row[3]:.3g}") for row in table_rows(table)]
-    show_table("parameters", ["part", "total", "trainable", "percent"], rows)
 
 
 def _finished(

@@ -113,7 +113,12 @@ class Freeze:
         return frozenset().union(*matches)
 
 
-def _head(layout: "Layout") -> frozenset[str]:
+def head_names(layout: "Layout") -> frozenset[str]:
+    """The head's parameters that can train.
+
+    Raises:
+        UserError: The model has no head.
+    """
     names = layout.head - layout.fixed
     if not names:
         raise UserError(
@@ -121,6 +126,12 @@ def _head(layout: "Layout") -> frozenset[str]:
             accepted="a model with an LM head or a classifier",
             mend="load the model with its task's head, or choose --method freeze",
         )
+    return names
+
+
+def _head(layout: "Layout") -> frozenset[str]:
+    """The head, with a warning where it is the embeddings too."""
+    names = head_names(layout)
     if layout.head_is_tied:
         logger.warning(
             "The LM head of this %s shares its matrix %s with the embeddings: training "

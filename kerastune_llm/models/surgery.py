@@ -11,11 +11,19 @@ from kerastune_llm.models.torch_layout import torch_parameters
 
 @dataclass(frozen=True)
 class PartCount:
-    """Numbers of parameters of one part of a model."""
+    """Numbers of parameters of one part of a model.
+
+    Args:
+        part: The part.
+        total: All of them.
+        trainable: Those that train, sooner or later in the run.
+        later: Those of `trainable` that do not train from the first update on.
+    """
 
     part: Part
     total: int
     trainable: int
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,13 @@ class ParameterTable:
 
     @property
     def trainable(self) -> int:
-        """Parameters that train."""
+        """Parameters that train, sooner or later."""
         return sum(row.trainable for row in self.rows)
+
+    @property
+    def later(self) -> int:
+        """Parameters that train, but not from the first update on."""
+        return sum(row.later for row in self.rows)
 
     @property
     def percent(self) -> float:
@@ -103,18 +116,28 @@ def set_trainable(model: keras.Model, names: Collection[str]) -> None:
     model.train_function = None
 
 
-def count_parameters(model: keras.Model) -> ParameterTable:
-    """Total and trainable parameters of a built model by part."""
+def count_parameters(model: keras.Model, later: Collection[str] = ()) -> ParameterTable:
+    """Total and trainable parameters of a built model by part.
+
+    Args:
+        model: A built transformers model.
+        later: Names of parameters that train later in the run, if they do not yet.
+    """
     layout = layout_of(model)
     trainable = {id(variable) for variable in model.trainable_variables}
-    totals = dict.fromkeys(PARTS, 0)
-    training = dict.fromkeys(PARTS, 0)
+    counts = {part: PartCount(part, 0, 0) for part in PARTS}
     for name, parameter in torch_parameters(model).items():
-        part, size = layout.parts[name], parameter.variable.shape.num_elements()
-        totals[part] += size
-        training[part] += size if id(parameter.variable) in trainable else 0
-    rows = (PartCount(part, totals[part], training[part]) for part in PARTS)
-    return ParameterTable(tuple(row for row in rows if row.total), layout.head_is_tied)
+        row, size = counts[layout.parts[name]], parameter.variable.shape.num_elements()
+        trains = id(parameter.variable) in trainable
+        waits = not trains and name in later
+        counts[row.part] = PartCount(
+            row.part,
+            row.total + size,
+            row.trainable + size * (trains or waits),
+            row.later + size * waits,
+        )
+    rows = tuple(row for row in counts.values() if row.total)
+    return ParameterTable(rows, layout.head_is_tied)
 
 
 def count_parameters_of_config(

@@ -68,6 +68,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         self._learning_rate = self._build_learning_rate(learning_rate)
         self._slots = self._no_dependency({})
         self._fused_updates = self._no_dependency({})
+        self._first_updates: dict[str, int] = self._no_dependency({})
         with tf.init_scope():
             self.gradient_norm = tf.Variable(
                 0.0,
@@ -78,15 +79,35 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         super().build(var_list)
-        if self._slots:
-            return
         for variable in var_list:
+            key = self._var_key(variable)
+            if key in self._slots:
+                continue
+            # Keras numbers only the variables of the first call.
+            self._index_dict.setdefault(key, len(self._index_dict))
             shapes = self.rule.slots(tuple(variable.shape))
-            self._slots[self._var_key(variable)] = {
+            self._slots[key] = {
                 name: self.add_variable_from_reference(variable, name, shape=shape)
                 for name, shape in shapes.items()
             }
         self._built = True
+
+    def count_updates_from(self, step: int, variables: Sequence[tf.Variable]) -> None:
+        """Count the updates of these variables from the run's update `step` on.
+
+        For weights that thaw in the middle of a run: their moments begin there, and
+        the correction of that beginning goes by the count, as in PyTorch, which counts
+        for every weight alone. A training step traced before does not know of it.
+
+        Args:
+            step: Completed updates of the run when the variables begin to train.
+            variables: Of the model.
+        """
+        self._first_updates.update((self._var_key(v), step) for v in variables)
+
+    def slots_of(self, variable: tf.Variable) -> Mapping[str, tf.Variable]:
+        """What is remembered of a variable, by name; nothing before it is built."""
+        return self._slots.get(self._var_key(variable), {})
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         self._update(gradient, variable, self.learning_rate, self.iterations + 1)
@@ -109,13 +130,14 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         learning_rate: tf.Tensor,
         step: tf.Tensor,
     ) -> None:
-        slots = self._slots[self._var_key(variable)]
+        key = self._var_key(variable)
+        slots = self._slots[key]
         value = tf.convert_to_tensor(variable)
         new_value, new_slots = self.rule.update(
             value,
             tf.cast(gradient, value.dtype),
             slots={name: tf.convert_to_tensor(slot) for name, slot in slots.items()},
-            step=tf.cast(step, value.dtype),
+            step=tf.cast(step - self._first_updates.get(key, 0), value.dtype),
             learning_rate=tf.cast(learning_rate, value.dtype),
             weight_decay=self.weight_decay if self._use_weight_decay(variable) else 0.0,
         )
@@ -158,7 +180,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             for gradient, variable in zip(gradients, variables, strict=True):
                 self._update(gradient, variable, learning_rate, step)
 
-        key = tuple(self._var_key(variable) for variable in variables)
+        keys = [self._var_key(variable) for variable in variables]
+        key = tuple((each, self._first_updates.get(each, 0)) for each in keys)
         if key not in self._fused_updates:
             self._fused_updates[key] = tf.function(update_all, jit_compile=True)
         return self._fused_updates[key]

@@ -1,8 +1,15 @@
 """The job that a configuration describes."""
 
+import logging
+
 import pytest
 
-from kerastune_llm.commands.job import assemble, data_source, with_bundled_settings
+from kerastune_llm.commands.job import (
+    assemble,
+    data_source,
+    with_bundled_settings,
+    with_learning_rate,
+)
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
 
@@ -51,3 +58,20 @@ def test_settings_of_a_bundled_model_yield_to_the_user_s():
     assert settled.optim.batch_size == 32
     other = RunConfig.parse({"task": "squad", "model": "google/flan-t5-small"})
     assert with_bundled_settings(other) == other
+
+
+@pytest.mark.parametrize(
+    ("values", "rate", "origin"),
+    [
+        ({"model": "google/flan-t5-small"}, 5e-5, "the default"),
+        ({}, 1e-3, "the bundled starter's"),
+        ({"method": "ia3"}, 3e-3, "the default of the method ia3"),
+        ({"method": "ia3", "optim": {"learning_rate": 0.1}}, 0.1, "as given"),
+    ],
+)
+def test_a_learning_rate_and_where_it_comes_from(values, rate, origin, caplog):
+    config = RunConfig.parse({"task": "squad", **values})
+    with caplog.at_level(logging.INFO):
+        settled = with_learning_rate(with_bundled_settings(config))
+    assert settled.optim.learning_rate == rate
+    assert caplog.messages[-1] == f"learning rate {rate:g}: {origin}"
