@@ -8,7 +8,7 @@ from typing import Any
 
 from kerastune_llm.commands.compare_report import write_report
 from kerastune_llm.commands.configured_task import configured_task
-from kerastune_llm.commands.study import EXIT_USER_ERROR, Progress, run_trials
+from kerastune_llm.commands.study import Progress, run_trials
 from kerastune_llm.commands.trials import Study, Trial
 from kerastune_llm.commands.variants import Variant
 from kerastune_llm.config import RunConfig, merge, read_config_file
@@ -66,13 +66,7 @@ def compare(
         for trial in _trials(config, variant, models, seeds, learning_rates or {})
     ]
     progress = run_trials(study, trials)
-    records = []
-    for trial in progress.finished:
-        record = _record(study, trial)
-        if record is None:
-            progress.fail(trial, f"it has no number as {metric}", EXIT_USER_ERROR)
-        else:
-            records.append(record)
+    records = [_record(study, trial) for trial in progress.finished]
     rows = write_report(study.path, records, progress, config.task.name, metric)
     return Comparison(study.path, rows, progress)
 
@@ -121,18 +115,15 @@ def _trials(
             )
 
 
-def _record(study: Study, trial: Trial) -> Record | None:
-    """What a finished run says; `None` where its metric is missing or not a number."""
+def _record(study: Study, trial: Trial) -> Record:
+    """What a finished run says."""
     run, metric = study.run(trial), trial.metric
-    score = read_config_file(run.metrics).get(metric, math.nan)
-    if math.isnan(score):
-        return None
     history = run.read_history()
     curve = [(x["step"], x["evaluation"][metric]) for x in history if "evaluation" in x]
     trained = read_config_file(run.environment)["trained"]
     return Record(
         group=trial.group,
-        score=score,
+        score=read_config_file(run.metrics)[metric],
         evaluations=[(step, value) for step, value in curve if not math.isnan(value)],
         losses=[(x["step"], x["loss"]) for x in history if "loss" in x],
         facts={

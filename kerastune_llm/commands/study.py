@@ -1,5 +1,6 @@
 """Running the trials of a study one after another, each in a process of its own."""
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ class Progress:
     """How far a study came.
 
     Args:
-        finished: Trials whose runs are there, reused ones included.
+        finished: Trials whose runs are there with a score, reused ones included.
         failures: Messages of the trials that failed, by name.
         codes: Their exit codes.
         interrupted: Whether a signal ended the study early.
@@ -62,14 +63,12 @@ def run_trials(study: Study, trials: Sequence[Trial]) -> Progress:
     todo = [trial for trial in trials if not study.is_finished(trial)]
     for trial in trials:
         if trial not in todo:
-            progress.finished.append(trial)
-            console.print(f"{trial.title}: finished before, {_score(study, trial)}")
+            _take(study, trial, progress, f"{trial.title}: finished before")
     began = time.monotonic()
     for number, trial in enumerate(todo, start=1):
-        place = f"{number}/{len(todo)} {trial.title}"
-        console.print(f"{place}: begun, output in {study.log(trial)}", markup=False)
-        _run(study, trial, place, progress)
+        _run(study, trial, progress, f"{number}/{len(todo)} {trial.title}")
         if progress.interrupted:
+            console.print("interrupted; the same command goes on from here")
             break
         left = (time.monotonic() - began) / number * (len(todo) - number)
         if left:
@@ -77,30 +76,36 @@ def run_trials(study: Study, trials: Sequence[Trial]) -> Progress:
     return progress
 
 
-def _run(study: Study, trial: Trial, place: str, progress: Progress) -> None:
+def _run(study: Study, trial: Trial, progress: Progress, place: str) -> None:
+    console.print(f"{place}: begun, output in {study.log(trial)}", markup=False)
     study.begin(trial)
     outcome = run_process(_command(study, trial), study.log(trial))
+    progress.interrupted = outcome.interrupted
     if study.is_finished(trial) and outcome.code == 0:
         study.finish(trial, outcome)
-        progress.finished.append(trial)
-        line = f"{place}: {_score(study, trial)}, {_duration(outcome.seconds)}"
-        console.print(line, markup=False)
+        _take(study, trial, progress, f"{place}: {_duration(outcome.seconds)}")
     elif not outcome.interrupted:
         message = last_message(study.log(trial))
         progress.fail(trial, message, outcome.code)
         console.print(f"{place}: failed: {message}", markup=False, style="red")
-    progress.interrupted = outcome.interrupted
+
+
+def _take(study: Study, trial: Trial, progress: Progress, line: str) -> None:
+    """Count a finished run, with its score, as finished; as failed if it has none."""
+    score = read_config_file(study.run(trial).metrics).get(trial.metric, math.nan)
+    if math.isnan(score):
+        message = f"no number as {trial.metric} on the validation rows"
+        progress.fail(trial, message, EXIT_USER_ERROR)
+        console.print(f"{line}, {message}", markup=False, style="red")
+    else:
+        progress.finished.append(trial)
+        console.print(f"{line}, {trial.metric} {score:.4g}", markup=False)
 
 
 def _command(study: Study, trial: Trial) -> list[str]:
     program = [sys.executable, "-m", "kerastune_llm.cli", "train"]
     config, output = study.config(trial), study.run(trial).path
     return [*program, "--config", str(config), "--output", str(output)]
-
-
-def _score(study: Study, trial: Trial) -> str:
-    score = read_config_file(study.run(trial).metrics).get(trial.metric)
-    return f"no {trial.metric}" if score is None else f"{trial.metric} {score:.4g}"
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ again as long as the configuration of the task it was scored on is the same.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from kerastune_llm.commands.console import console, progress
@@ -30,45 +31,61 @@ def score_run(
         columns: Tasks to score on, their runs finished; its own score is known.
     """
     run = study.run(trained)
-    own = read_config_file(run.metrics)
-    source = run.model if run.model.is_dir() else None
     scores = {}
     for column in columns:
         if column.name == trained.name:
-            scores[column.name] = own[column.metric]
+            scores[column.name] = read_config_file(run.metrics)[column.metric]
             continue
-        job = _job(study.run(column), source)
         scores[column.name] = _cell(
             run.path / "transfer" / f"{column.name}.json",
-            title=f"{trained.title} on {column.title}",
-            column=column,
-            job=job,
-            make_scorer=lambda job=job: load_scorer(run, job),
+            f"{trained.title} on {column.title}",
+            column,
+            partial(_tuned, run, study.run(column)),
         )
     return scores
 
 
 def score_base(study: Study, columns: Sequence[Trial]) -> dict[str, float]:
     """The score of the untuned base model on each task, by the task's name."""
-    scores = {}
-    for column in columns:
-        job = _job(study.run(column))
-        scores[column.name] = _cell(
+    return {
+        column.name: _cell(
             study.path / "untuned" / f"{column.name}.json",
-            title=f"untuned on {column.title}",
-            column=column,
-            job=job,
-            make_scorer=lambda job=job: _base_scorer(job),
+            f"untuned on {column.title}",
+            column,
+            partial(_untuned, study.run(column)),
         )
-    return scores
+        for column in columns
+    }
 
 
-def _job(run: RunDir, source: Path | None = None) -> Job:
-    """The job of a finished run, its labels known."""
-    return assemble(RunConfig.parse(read_config_file(run.config)), source)
+def _cell(
+    path: Path, title: str, column: Trial, prepare: Callable[[], tuple[Job, Scorer]]
+) -> float:
+    """One score, read from `path` if it is there, else found and written to it."""
+    if path.exists():
+        cell = read_config_file(path)
+        if cell["configuration"] == column.values:
+            return cell["metrics"][column.metric]
+    job, scorer = prepare()
+    split = load_validation(job)
+    with progress(title) as on_batch:
+        metrics = scorer.score(split.rows, split.tokenised, on_batch).metrics
+    write_json(path, {"configuration": column.values, "metrics": metrics})
+    score = metrics[column.metric]
+    console.print(f"{title}: {column.metric} {score:.4g}", markup=False)
+    return score
 
 
-def _base_scorer(job: Job) -> Scorer:
+def _tuned(trained: RunDir, other: RunDir) -> tuple[Job, Scorer]:
+    """The job of another run, and a run's own model ready to do it."""
+    # A whole model brings its tokenizer; an adapter has that of its base model.
+    job = _job(other, trained.model if trained.model.is_dir() else None)
+    return job, load_scorer(trained, job)
+
+
+def _untuned(other: RunDir) -> tuple[Job, Scorer]:
+    """The job of a run, and its base model ready to do it."""
+    job = _job(other)
     config, model_type = job.config, job.model_config.model_type
     set_precision(config.runtime.precision, model_type)
     try:
@@ -81,26 +98,9 @@ def _base_scorer(job: Job) -> Scorer:
         )
     finally:
         set_precision("float32", model_type)
-    return make_scorer(job, model)
+    return job, make_scorer(job, model)
 
 
-def _cell(
-    path: Path,
-    *,
-    title: str,
-    column: Trial,
-    job: Job,
-    make_scorer: Callable[[], Scorer],
-) -> float:
-    """One score, read from `path` if it is there, else found and written to it."""
-    if path.exists():
-        cell = read_config_file(path)
-        if cell["configuration"] == column.values:
-            return cell["metrics"][column.metric]
-    split = load_validation(job)
-    with progress(title) as on_batch:
-        metrics = make_scorer().score(split.rows, split.tokenised, on_batch).metrics
-    write_json(path, {"configuration": column.values, "metrics": metrics})
-    score = metrics[column.metric]
-    console.print(f"{title}: {column.metric} {score:.4g}", markup=False)
-    return score
+def _job(run: RunDir, source: Path | None = None) -> Job:
+    """The job of a finished run, its labels known."""
+    return assemble(RunConfig.parse(read_config_file(run.config)), source)
