@@ -4,9 +4,9 @@ from pathlib import Path
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.job import Job
+from kerastune_llm.methods.method import DeltaMethod, make_method
 from kerastune_llm.methods.peft_format import load_adapter, save_adapter
 from kerastune_llm.models.checkpoint import save_model
-from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.rundir import RunDir
 
@@ -14,22 +14,24 @@ from kerastune_llm.rundir import RunDir
 def save_trained(
     model: keras.Model, job: Job, *, whole: Path, adapter: Path | None = None
 ) -> Path:
-    """Save the whole model, or the adapter alone where there is one.
+    """Save the whole model, or the adapter alone where the method makes one.
 
     Args:
         model: The model as it is.
-        job: Names the base model and holds the tokenizer.
+        job: Names the base model and the method, and holds the tokenizer.
         whole: Folder of a whole model.
         adapter: Folder of an adapter; default: the same.
 
     Returns:
         The folder that was written.
     """
-    if not delta_layers(model):
+    method = make_method(job.config.method.name, job.config.method.options)
+    if not isinstance(method, DeltaMethod):
         save_model(model, job.tokenizer, whole)
         return whole
     folder = adapter or whole
-    save_adapter(model, folder, base_model=job.config.model)
+    base_model = job.config.model
+    save_adapter(model, folder, base_model=base_model, method=method)
     return folder
 
 

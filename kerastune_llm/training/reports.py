@@ -47,7 +47,8 @@ model, tokenizer = load_model("{run}/model"), load_tokenizer("{run}/model")
 ```
 """
 USE_ADAPTER = """\
-The folder `adapter/` is an adapter in PEFT's form. In TensorFlow:
+The folder `adapter/` holds what was trained, to be put onto the base model, in the
+form that `adapter_config.json` names as `peft_type`. In TensorFlow:
 ```python
 from kerastune_llm import load_adapter, load_model
 model = load_model("{base_model}")

@@ -9,8 +9,11 @@ from safetensors.numpy import load_file, save_file
 
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
+from kerastune_llm.methods.adapter import Adapter
 from kerastune_llm.methods.apply import apply_method
+from kerastune_llm.methods.forms import form_of
 from kerastune_llm.methods.lora import LoRA
+from kerastune_llm.methods.method import make_method
 from kerastune_llm.methods.peft_format import load_adapter, save_adapter
 from kerastune_llm.models.delta_layers import delta_layers
 from tests.tiny_models import spread, tiny, tiny_batch, train_steps
@@ -41,13 +44,14 @@ def edit_config(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-@pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3", "adapter", "bitfit"])
 @pytest.mark.parametrize("name", ["t5", "t5-untied", "bart", "bert", "distilbert"])
 def test_there_and_back(name, method, tmp_path):
     model = wide(name)
     apply_method(model, method)
     train_steps(model)
-    save_adapter(model, tmp_path / "adapter", base_model=f"tiny/{name}")
+    made = make_method(method, {})
+    save_adapter(model, tmp_path / "adapter", base_model=f"tiny/{name}", method=made)
     fresh = wide(name)
     load_adapter(fresh, tmp_path / "adapter")
     np.testing.assert_array_equal(logits(fresh), logits(model))
@@ -74,6 +78,32 @@ def test_the_files_are_pefts(tmp_path):
     assert shapes[f"{query}.base_layer.bias"] == (16,)
     assert shapes["base_model.model.classifier.weight"] == (3, 16)
     assert len(shapes) == 4 * 4 + 2
+
+
+def test_a_form_of_the_package_s_own_says_so(tmp_path, caplog):
+    options = {"bottleneck": 3, "activation": "gelu", "modules_to_save": ("pooler",)}
+    with caplog.at_level("INFO"):
+        folder = saved(tmp_path / "adapter", method="adapter", **options)
+    assert "PEFT has no form for adapter" in caplog.text
+    values = json.loads((folder / CONFIG).read_text())
+    assert values["peft_type"] == "KERASTUNE_ADAPTER"
+    assert "method adapter: PEFT has none for it and cannot open this" in values["note"]
+    assert (values["bottleneck"], values["activation"]) == (3, "gelu")
+    assert values["modules_to_save"] == ["classifier", "pooler"]
+    stored = load_file(folder / WEIGHTS)
+    output = "base_model.model.bert.encoder.layer.0.attention.output.dense"
+    assert stored[f"{output}.adapter_down.weight"].shape == (3, 16)
+    assert stored[f"{output}.adapter_up.weight"].shape == (16, 3)
+    assert len(stored) == 4 * 4 + 2 + 2
+    assert load_adapter(wide("bert"), folder) == Adapter(**options)
+
+
+def test_a_method_without_a_name_is_refused():
+    class Nameless(LoRA):
+        form = None
+
+    with pytest.raises(UserError, match="(?s)name of its method.*METHODS.register"):
+        form_of(Nameless)
 
 
 def test_the_method_comes_back(tmp_path):
@@ -125,7 +155,7 @@ def cut_short(folder: Path) -> None:
         (lambda f: edit_config(f, r=4), "of another shape"),
         (lambda f: edit_config(f, r=-4), "rank"),
         (lambda f: edit_config(f, target_modules=["q"]), "q matches no dense module"),
-        (lambda f: edit_config(f, peft_type="LOHA"), "IA3 or LORA.*\n.*LOHA"),
+        (lambda f: edit_config(f, peft_type="LOHA"), "IA3.*LORA.*\n.*LOHA"),
         (lambda f: edit_config(f, task_type="TOKEN_CLS"), "another task"),
         (lambda f: edit_config(f, rank_pattern={"q": 3}), "rank_pattern"),
         (lambda f: edit_config(f, init_lora_weights="pissa"), "pissa"),

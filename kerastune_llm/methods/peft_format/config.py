@@ -103,7 +103,7 @@ def read_config(folder: Path) -> AdapterConfig:
     if form is None:
         raise UserError(
             "This type of adapter is not supported.",
-            accepted=f"peft_type {' or '.join(sorted(known))}",
+            accepted=f"peft_type {', '.join(sorted(known))}",
             received=f"{folder / CONFIG_FILE}: peft_type {values.get('peft_type')}",
         )
     _check_settings(values, form)
