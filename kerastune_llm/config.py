@@ -36,6 +36,11 @@ class RunConfig(Group):
     from_scratch: bool = Field(
         False, description="random initial weights; needs no checkpoint"
     )
+    adapter: Path | None = Field(
+        None,
+        description="folder of an adapter of --model, made here or by PEFT, to go on "
+        "training from; its method is the run's",
+    )
     method: Annotated[MethodConfig, BeforeValidator(named)] = MethodConfig()
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()

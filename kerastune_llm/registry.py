@@ -1,4 +1,4 @@
-"""Registers of tasks, methods, metrics, optimizers, verbs, filled by modules.
+"""Registers of tasks, methods, metrics, optimizers and so on, filled by modules.
 
 A definition registers itself on its own line (`@TASKS.register`), and the register
 imports every module of its package the first time it is asked, so adding one touches
@@ -88,3 +88,4 @@ METHODS: Registry = Registry("method", "kerastune_llm.methods")
 METRICS: Registry = Registry("metric", "kerastune_llm.metrics")
 OPTIMIZERS: Registry = Registry("optimizer", "kerastune_llm.training.update_rules")
 VERBS: Registry = Registry("verb", "kerastune_llm.verbs")
+EXPORTS: Registry = Registry("form of export", "kerastune_llm.commands.exports")

@@ -11,7 +11,7 @@ from kerastune_llm.backend import keras, transformers  # isort: skip
 from transformers.models.auto import modeling_tf_auto
 
 from kerastune_llm.errors import UserError, nearest
-from kerastune_llm.models.sources import resolve_source
+from kerastune_llm.models.sources import model_name, resolve_source
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ def load_config(
             received=str(folder / "config.json"),
             mend="take the config.json of the checkpoint",
         ) from error
+    # Not the folder in the hub's cache: adapters name their base model by this.
+    config.name_or_path = model_name(source)
     return _as_of_version_4(config)
 
 
@@ -147,6 +149,13 @@ def set_labels(
 
 def _model_type(folder: Path) -> str:
     file = folder / "config.json"
+    if (folder / "adapter_config.json").is_file() and not file.is_file():
+        raise UserError(
+            "This folder holds an adapter, not a model.",
+            accepted="--model with the adapter's base model, --adapter with the adapter",
+            received=str(folder),
+            mend=f"--model {_base_model(folder)} --adapter {folder}",
+        )
     if not file.is_file():
         present = sorted(entry.name for entry in folder.iterdir())
         raise UserError(
@@ -164,6 +173,15 @@ def _model_type(folder: Path) -> str:
             received=f"{file} ({type(error).__name__}: {error})",
             mend="fetch it again",
         ) from error
+
+
+def _base_model(folder: Path) -> str:
+    """What an adapter's folder names as its base model; `BASE` where it names none."""
+    try:
+        values = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        return str(values["base_model_name_or_path"] or "BASE")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "BASE"
 
 
 def _unknown_type(folder: Path, model_type: object) -> UserError:

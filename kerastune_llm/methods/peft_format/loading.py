@@ -23,6 +23,7 @@ from kerastune_llm.methods.targets import head_modules, saved_names
 from kerastune_llm.models.delta_layers import DeltaLayer
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.load_report import shown
+from kerastune_llm.models.same_model import compare_models
 from kerastune_llm.models.stored_tensors import WEIGHT_DTYPES
 from kerastune_llm.models.torch_layout import (
     TorchParameter,
@@ -34,7 +35,7 @@ from kerastune_llm.models.weight_files import unreadable
 logger = logging.getLogger(__name__)
 
 # PEFT names both for every classifier, whichever the model has.
-_PEFT_HEADS = ("classifier", "score")
+PEFT_HEADS = ("classifier", "score")
 
 
 def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
@@ -70,6 +71,7 @@ def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
     parameters = _parameters(model, layers.values(), own | layout.fixed)
     optional = _optional(config, layout, own)
     _check_fit(model, config, parameters, values, optional)
+    _check_base(model, config.base_model)
     for name, value in values.items():
         parameter = parameters[name]
         value = value.astype(parameter.variable.dtype.as_numpy_dtype)
@@ -91,7 +93,7 @@ def _optional(
 
 def _with_saved_modules(config: AdapterConfig, layout: Layout) -> DeltaMethod:
     """The method with those saved modules that are not the model's head."""
-    known = (*_PEFT_HEADS, *head_modules(layout))
+    known = (*PEFT_HEADS, *head_modules(layout))
     saved = tuple(name for name in config.modules_to_save if name not in known)
     return dataclasses.replace(config.method, modules_to_save=saved)
 
@@ -163,11 +165,25 @@ def _check_fit(
     ]
     if problems:
         raise _misfit(model, config, problems)
-    if config.base_model != _name_of(model):
+
+
+def _check_base(model: keras.Model, base_model: str) -> None:
+    """Refuse an adapter of another model whose shapes happen to be the same."""
+    own = _name_of(model)
+    kinship = compare_models(base_model, own)
+    if kinship == "different":
+        raise UserError(
+            "The adapter was trained on another model than this one.",
+            accepted=f"an adapter of {own}",
+            received=f"an adapter of {base_model}",
+            mend=f"--model {base_model}; for another copy of that model, name it in "
+            "adapter_config.json as base_model_name_or_path",
+        )
+    if kinship == "unknown":
         logger.warning(
             "The adapter was trained on %s and this model is %s; the shapes agree.",
-            config.base_model or "a model without a name",
-            _name_of(model) or "without a name",
+            base_model or "a model without a name",
+            own or "without a name",
         )
 
 

@@ -1,0 +1,90 @@
+"""`--to peft`: the adapter alone, as PEFT opens it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.registry import EXPORTS
+from kerastune_llm.rundir import RunDir
+
+if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+    from kerastune_llm.commands.job import Job
+
+IN_PEFT = """\
+in PyTorch, on the base model, which the adapter names as {base}:
+  from peft import PeftModel
+  from transformers import {automatic}
+  base = {automatic}.from_pretrained("{base}"{labels})
+  model = PeftModel.from_pretrained(base, "{folder}")
+"""
+NOT_IN_PEFT = "PEFT has no form for {method}: only kerastune_llm opens it\n"
+HERE = """\
+here, to train on:
+  kerastune train {task} --model {model} --adapter {folder}"""
+
+
+@EXPORTS.register("peft")
+def export_peft(run: RunDir, job: "Job", model: "keras.Model", folder: Path) -> str:
+    """The adapter alone, in PEFT's form, naming its base model as PEFT finds it.
+
+    Args:
+        run: The run directory, for messages.
+        job: The run's job, for the name of the base model.
+        model: The run's model with the adapter on it.
+        folder: Where to.
+
+    Returns:
+        What opens the folder, in PyTorch and here.
+
+    Raises:
+        UserError: The run has no adapter, or its base model is nowhere on disk.
+    """
+    from kerastune_llm.methods.forms import form_of
+    from kerastune_llm.methods.peft_format import save_adapter
+    from kerastune_llm.models.delta_layers import delta_layers
+    from kerastune_llm.models.sources import model_name
+
+    layers = delta_layers(model)
+    _check(run, job, folder, has_adapter=bool(layers))
+    base = model_name(job.config.model)
+    save_adapter(model, folder, base_model=base)
+    is_pefts = form_of(type(layers[0].method)).is_pefts
+    return _what_next(job, base, folder, is_pefts=is_pefts)
+
+
+def _check(run: RunDir, job: "Job", folder: Path, *, has_adapter: bool) -> None:
+    whole = f"kerastune export {run.path} --to transformers {folder}"
+    if not has_adapter:
+        raise UserError(
+            f"This run has no adapter: {job.config.method.name} trained weights of the "
+            "model itself.",
+            accepted="a run of a method that adds layers, such as --method lora",
+            received=str(run.path),
+            mend=f"{whole} writes the whole model",
+        )
+    if job.config.from_scratch:
+        raise UserError(
+            "The adapter's base model has random weights, which are in no file, so "
+            "PEFT could not find them.",
+            accepted="a run on a checkpoint",
+            received=f"{run.path}, trained with --from-scratch",
+            mend=f"{whole} writes the whole model, the adapter merged",
+        )
+
+
+def _what_next(job: "Job", base: str, folder: Path, *, is_pefts: bool) -> str:
+    automatic, labels = "AutoModelForSeq2SeqLM", ""
+    if not job.as_text:
+        automatic = "AutoModelForSequenceClassification"
+        labels = f", num_labels={max(1, len(job.task.labels))}"
+    in_pytorch = IN_PEFT if is_pefts else NOT_IN_PEFT
+    return (in_pytorch + HERE).format(
+        automatic=automatic,
+        base=base,
+        labels=labels,
+        folder=folder,
+        method=job.config.method.name,
+        task=job.task.name,
+        model=job.config.model,
+    )

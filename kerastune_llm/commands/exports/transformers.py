@@ -1,0 +1,82 @@
+"""`--to transformers`: the whole model, as PyTorch's transformers opens it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.registry import EXPORTS
+from kerastune_llm.rundir import RunDir, write_json
+
+if TYPE_CHECKING:
+    from kerastune_llm.backend import keras
+    from kerastune_llm.commands.job import Job
+
+WHAT_NEXT = """\
+in PyTorch:
+  from transformers import {automatic}, AutoTokenizer
+  model = {automatic}.from_pretrained("{folder}")
+  tokenizer = AutoTokenizer.from_pretrained("{folder}")
+here, to train on:
+  kerastune train {task} --model {folder}"""
+
+
+@EXPORTS.register("transformers")
+def export_transformers(
+    run: RunDir, job: "Job", model: "keras.Model", folder: Path
+) -> str:
+    """The whole model in PyTorch's layout, with its tokenizer; an adapter is merged.
+
+    Args:
+        run: The run directory, for messages.
+        job: The run's job, for the tokenizer.
+        model: The run's model; an adapter on it is merged into it.
+        folder: Where to.
+
+    Returns:
+        What opens the folder, in PyTorch and here.
+
+    Raises:
+        UserError: The run's method cannot be merged, or the place cannot be written.
+    """
+    from kerastune_llm.methods.merge import merge_delta
+    from kerastune_llm.models.checkpoint import save_model
+    from kerastune_llm.models.delta_layers import delta_layers
+
+    if delta_layers(model):
+        try:
+            merge_delta(model)
+        except UserError as error:
+            raise _not_whole(run, job, folder) from error
+    save_model(model, job.tokenizer, folder)
+    _keep_first_spaces(folder)
+    automatic = "AutoModelForSeq2SeqLM"
+    if not job.as_text:
+        automatic = "AutoModelForSequenceClassification"
+    return WHAT_NEXT.format(automatic=automatic, folder=folder, task=job.task.name)
+
+
+def _keep_first_spaces(folder: Path) -> None:
+    """Have transformers 5 cut the first word into the pieces the model was trained on.
+
+    Its T5Tokenizer always puts a space before the first word; a tokenizer of version 4
+    with `legacy=False`, such as the starter's, never does. Under the general class
+    both versions go by tokenizer.json.
+    """
+    file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    if not file.is_file():
+        return
+    pre_tokenizer = json.loads(file.read_text(encoding="utf-8"))["pre_tokenizer"] or {}
+    if pre_tokenizer.get("prepend_scheme") == "never":
+        values = json.loads(settings.read_text(encoding="utf-8"))
+        write_json(settings, values | {"tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def _not_whole(run: RunDir, job: "Job", folder: Path) -> UserError:
+    return UserError(
+        f"The change that {job.config.method.name} makes is none of the model's own "
+        "weights, so it cannot be merged into them.",
+        accepted="a run of full, head, lora, dora, ia3 and others that merge",
+        received=str(run.path),
+        mend=f"kerastune export {run.path} --to peft {folder} writes the adapter alone",
+    )
