@@ -53,7 +53,7 @@ def test_list_names_all_kinds(capsys):
         (["trian"], "Did you mean train"),
         (["list", "task"], "Did you mean tasks?"),
         (["train"], "TASK is required"),
-        (["train", "sqad"], "Did you mean squad?"),
+        (["train", "sqad"], "Did you mean squad"),
         (["train", "squad", "cola"], "One argument too many. Received: cola"),
         (["train", "squad", "--method", "haed"], "Did you mean head?"),
         (["train", "squad", "--optim.name", "adamx"], "Did you mean adam"),

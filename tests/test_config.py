@@ -29,7 +29,7 @@ def test_every_problem_is_reported_at_once():
             }
         )
     text = str(caught.value)
-    assert "Did you mean squad?" in text
+    assert "Did you mean squad" in text
     assert "Did you mean head?" in text
     assert "Did you mean adam" in text
     assert "--task.metrics: Unknown metric. Did you mean exact_match" in text

@@ -6,12 +6,15 @@ from typing import Any
 from kerastune_llm.commands.console import console, logging_to, progress
 from kerastune_llm.commands.finished_run import load_scorer, open_run
 from kerastune_llm.commands.splits import load_inputs, say_truncation
-from kerastune_llm.data.render import render_inputs
+from kerastune_llm.data.render import show_inputs
 from kerastune_llm.rundir import write_jsonl
 
 
 def predict(run: str | Path, input: Path, output: Path) -> Path:
-    """Write one JSON object a row: `id`, `input`, `prediction`; for a label, `score`.
+    """Write one JSON object a row: `id`, `input`, `prediction`.
+
+    A classification head adds `score`, the label's probability; a multilabel head
+    `scores`, the probability of every label.
 
     Args:
         run: The run directory.
@@ -32,14 +35,18 @@ def predict(run: str | Path, input: Path, output: Path) -> Path:
             {"id": row_id, "input": text, "prediction": answer}
             for row_id, text, answer in zip(
                 split.rows["id"],
-                render_inputs(job.task, split.rows, as_text=job.as_text),
+                show_inputs(job.task, split.rows, as_text=job.as_text),
                 answers.texts,
                 strict=True,
             )
         ]
         if answers.probabilities is not None:
             for record, row in zip(records, answers.probabilities, strict=True):
-                record["score"] = float(row.max())
+                if job.task.kind == "multilabel":
+                    pairs = zip(job.task.labels, row.tolist(), strict=True)
+                    record["scores"] = dict(pairs)
+                else:
+                    record["score"] = float(row.max())
         write_jsonl(Path(output), records)
         console.print(f"wrote {output}: {len(records):,} rows")
     return output

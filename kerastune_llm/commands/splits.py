@@ -32,9 +32,9 @@ def load_splits(job: Job) -> tuple[Job, Split, Split | None]:
     Without a validation file, a fraction of the training file's rows is held out.
     """
     training = _rows(job, "train")
-    if job.task.has_labels and not job.task.labels:
+    if job.task.lacks_labels:
         labels = discover_labels(job.task, training)
-        logger.info("labels found: %s", ", ".join(labels))
+        logger.info("%d labels found: %s", len(labels), ", ".join(labels))
         training = encode_labels(training, labels)
         job = replace(job, task=replace(job.task, labels=labels))
     data, seed = job.config.data, job.config.runtime.seed

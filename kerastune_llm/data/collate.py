@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from kerastune_llm.data.batching import round_up
 from kerastune_llm.data.columns import (
     TokenColumn,
-    is_list_column,
+    is_token_column,
     number_column,
     token_column,
 )
@@ -21,7 +21,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Collate:
-    """One row of the plan to the step's arrays, all of them one-dimensional.
+    """One row of the plan to the step's arrays, tokens in one dimension.
 
     `to_tf_dataset` looks at sample batches and takes for static every dimension but
     the first that has one size in them all. With one dimension there is nothing to
@@ -30,7 +30,7 @@ class Collate:
     Args:
         lists: Columns of ids.
         pads: What fills up each.
-        labels: Labels that are numbers, `[rows]`.
+        labels: Labels for a head, `[rows]`, or `[rows, labels]` for multilabel.
         multiple: Widths are multiples of it.
         widths: Fixed widths; a column without one is as wide as its longest row.
     """
@@ -61,9 +61,9 @@ class Collate:
             "labels": IGNORED,
         }
         present = [name for name in pads if name in tokenised.column_names]
-        is_list = {name: is_list_column(tokenised, name) for name in present}
-        lists = {n: token_column(tokenised, n) for n in present if is_list[n]}
-        has_numbers = not is_list.get("labels", True)
+        is_ids = {name: is_token_column(tokenised, name) for name in present}
+        lists = {n: token_column(tokenised, n) for n in present if is_ids[n]}
+        has_numbers = not is_ids.get("labels", True)
         labels = number_column(tokenised, "labels") if has_numbers else None
         return cls(lists, pads, labels, multiple)
 
@@ -88,7 +88,7 @@ class Collate:
         shapes = {name: [batch_size, width] for name, width in self.widths.items()}
         shapes["attention_mask"] = shapes["input_ids"]
         if self.labels is not None:
-            shapes["labels"] = [batch_size]
+            shapes["labels"] = [batch_size, *self.labels.shape[1:]]
         return shapes
 
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

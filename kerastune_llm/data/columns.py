@@ -51,13 +51,18 @@ def token_column(dataset: datasets.Dataset, name: str) -> TokenColumn:
 
 
 def number_column(dataset: datasets.Dataset, name: str) -> np.ndarray:
-    """A column of numbers, `[rows]`."""
+    """A column of numbers, `[rows]`, or of lists of one length, `[rows, length]`."""
+    if isinstance(dataset.features[name], datasets.List):
+        values = _arrow_column(dataset, name).combine_chunks().flatten().to_numpy()
+        return values.reshape(len(dataset), -1)
     return _arrow_column(dataset, name).to_numpy()
 
 
-def is_list_column(dataset: datasets.Dataset, name: str) -> bool:
-    """Whether each row of the column is a list."""
-    return isinstance(dataset.features[name], datasets.List | datasets.LargeList)
+def is_token_column(dataset: datasets.Dataset, name: str) -> bool:
+    """Whether each row of the column is a list of ids."""
+    feature = dataset.features[name]
+    is_list = isinstance(feature, datasets.List | datasets.LargeList)
+    return is_list and not feature.feature.dtype.startswith("float")
 
 
 def _arrow_column(dataset: datasets.Dataset, name: str) -> pyarrow.ChunkedArray:

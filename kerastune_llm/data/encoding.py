@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 from transformers import AddedToken, BatchEncoding, PreTrainedTokenizerBase
 
-from kerastune_llm.data.render import render_inputs, render_targets
+from kerastune_llm.data.render import render_inputs, render_pairs, render_targets
 from kerastune_llm.tasks.task import Task
 
 # Flags of each row, summed up in the TruncationReport's fields of the same names.
@@ -41,25 +41,37 @@ def encoded_features(rows: datasets.Dataset, encoder: Encoder) -> datasets.Featu
     if "token_type_ids" in encoder.tokenizer.model_input_names:
         features["token_type_ids"] = ids
     if has_targets(rows.column_names, encoder.task):
-        is_number = encoder.task.kind == "regression"
-        label = datasets.Value("float32" if is_number else "int32")
-        features["labels"] = ids if encoder.as_text else label
+        features["labels"] = ids if encoder.as_text else _head_feature(encoder.task)
     return datasets.Features(
         features | {name: datasets.Value("bool") for name in COUNTS}
     )
 
 
+def _head_feature(task: Task) -> datasets.Value | datasets.List:
+    number = datasets.Value("float32")
+    heads = {"regression": number, "multilabel": datasets.List(number)}
+    return heads.get(task.kind, datasets.Value("int32"))
+
+
 def targets(batch: Mapping[str, Sequence[Any]], encoder: Encoder) -> Sequence[Any]:
-    """Target texts, or labels for a head."""
-    return render_targets(encoder.task, batch) if encoder.as_text else batch["label"]
+    """Target texts, or what a head is trained on: 0 or 1 a label for multilabel."""
+    task = encoder.task
+    if encoder.as_text:
+        return render_targets(task, batch)
+    if task.kind != "multilabel":
+        return batch["label"]
+    every = range(len(task.labels))
+    return [[float(index in chosen) for index in every] for chosen in batch["label"]]
 
 
 def encode(batch: Mapping[str, Sequence[Any]], encoder: Encoder) -> dict[str, list]:
     """Columns of a batch of rows, with a flag a row for each of `COUNTS`."""
     task, tokenizer = encoder.task, encoder.tokenizer
     texts = render_inputs(task, batch, as_text=encoder.as_text)
-    inputs = tokenizer(texts, truncation=True, max_length=encoder.max_input_tokens)
-    cut = _cut(inputs, texts, tokenizer, encoder.max_input_tokens)
+    pairs = render_pairs(task, batch, as_text=encoder.as_text)
+    limit = encoder.max_input_tokens
+    inputs = tokenizer(texts, pairs, truncation=True, max_length=limit)
+    cut = _cut(inputs, texts, tokenizer, limit, pairs)
     names = [name for name in ("input_ids", "token_type_ids") if name in inputs]
     columns = {name: inputs[name] for name in names}
     none = [False] * len(texts)
@@ -89,14 +101,16 @@ def _cut(
     texts: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     limit: int,
+    pairs: Sequence[str] | None = None,
 ) -> list[bool]:
-    """Whether each text lost tokens."""
+    """Whether each text, with its pair, lost tokens."""
     if encoded.encodings is not None:
         return [bool(encoding.overflowing) for encoding in encoded.encodings]
     full = [len(ids) >= limit for ids in encoded["input_ids"]]
+    seconds = pairs or [None] * len(texts)
     return [
-        is_full and len(tokenizer(text)["input_ids"]) > limit
-        for is_full, text in zip(full, texts, strict=True)
+        is_full and len(tokenizer(text, pair)["input_ids"]) > limit
+        for is_full, text, pair in zip(full, texts, seconds, strict=True)
     ]
 
 

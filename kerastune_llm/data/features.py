@@ -20,7 +20,7 @@ from kerastune_llm.data.encoding import (
     targets,
     tokenizer_content,
 )
-from kerastune_llm.data.render import render_inputs
+from kerastune_llm.data.render import render_inputs, render_pairs
 from kerastune_llm.data.truncation import TruncationReport
 from kerastune_llm.errors import UserError
 from kerastune_llm.tasks.task import Task
@@ -28,7 +28,7 @@ from kerastune_llm.tasks.task import Task
 logger = logging.getLogger(__name__)
 
 # Part of every key: raise it when the same rows come to give other columns.
-FORMAT = 1
+FORMAT = 2
 BATCH = 1000
 
 
@@ -38,7 +38,8 @@ class Tokenised:
 
     Args:
         dataset: `input_ids`, `token_type_ids` where the tokenizer gives them, and
-            `labels`: ids as `[length]` for text, or a number; rows of any length.
+            `labels`: ids as `[length]` for text, a number, or for multilabel 0.0 or
+            1.0 a label; rows of any length.
         truncation: Rows cut.
     """
 
@@ -68,7 +69,7 @@ def tokenise(
         task: Gives the templates and the labels' names.
         tokenizer: A fast one is several times faster.
         as_text: Whether the answer is generated as text (of a labelled task: the
-            label's name); otherwise `labels` are label indices.
+            label's name); otherwise `labels` are for a head.
         max_input_tokens: Length inputs are cut at, special tokens included; default:
             the task's.
         max_target_tokens: Length targets are cut at, the same way.
@@ -143,9 +144,11 @@ def _not_writable(folder: Path, error: OSError) -> UserError:
 
 
 def _check_labels_known(rows: datasets.Dataset, task: Task) -> None:
-    if task.kind != "classification" or "label" not in rows.column_names:
+    if "label" not in rows.column_names:
         return
-    if not task.labels or rows.features["label"].dtype == "string":
+    feature = rows.features["label"]
+    one = feature.feature if isinstance(feature, datasets.List) else feature
+    if task.lacks_labels or one.dtype == "string":
         raise UserError(
             "The rows' labels are names still, not indices.",
             mend="labels = discover_labels(task, rows); "
@@ -165,7 +168,8 @@ def _key(rows: datasets.Dataset, encoder: Encoder) -> str:
     }
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
     for batch in rows.iter(batch_size=BATCH):
-        content = [render_inputs(encoder.task, batch, as_text=encoder.as_text)]
+        content: list = [render_inputs(encoder.task, batch, as_text=encoder.as_text)]
+        content.append(render_pairs(encoder.task, batch, as_text=encoder.as_text))
         if has_targets(rows.column_names, encoder.task):
             content.append(targets(batch, encoder))
         digest.update(json.dumps(content).encode())

@@ -70,7 +70,7 @@ def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
     Raises:
         UserError: There is one label only, or so many that it is no label column.
     """
-    names = set(rows["label"])
+    names = _names_in(rows)
     if not 2 <= len(names) <= MOST_LABELS:
         shown = ", ".join(sorted(names)[:3])
         raise UserError(
@@ -87,21 +87,38 @@ def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
 def encode_labels(rows: datasets.Dataset, labels: tuple[str, ...]) -> datasets.Dataset:
     """Rows loaded before their labels were known, with `label` as index into `labels`.
 
+    Where rows have lists of labels, they are lists of indices.
+
     Raises:
         UserError: A row's label is not among `labels`.
     """
     index = {name: number for number, name in enumerate(labels)}
-    unknown = sorted(set(rows["label"]) - set(index))
+    unknown = sorted(_names_in(rows) - set(index))
     if unknown:
         raise UserError(
             "A label is outside the label set.",
             accepted=", ".join(labels),
             received=", ".join(unknown[:3]),
         )
+    one: Any = datasets.Value("int64")
+    if _has_lists(rows):
+        values: list = [[index[name] for name in names] for names in rows["label"]]
+        feature = datasets.List(one)
+    else:
+        values, feature = [index[name] for name in rows["label"]], one
     encoded = datasets.Dataset.from_dict(
-        {"label": [index[name] for name in rows["label"]]},
-        features=datasets.Features({"label": datasets.Value("int64")}),
+        {"label": values}, features=datasets.Features({"label": feature})
     )
     return datasets.concatenate_datasets(
         [rows.remove_columns("label"), encoded], axis=1
     )
+
+
+def _names_in(rows: datasets.Dataset) -> set[str]:
+    if _has_lists(rows):
+        return {name for names in rows["label"] for name in names}
+    return set(rows["label"])
+
+
+def _has_lists(rows: datasets.Dataset) -> bool:
+    return isinstance(rows.features["label"], datasets.List)

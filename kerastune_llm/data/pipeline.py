@@ -33,7 +33,8 @@ def build_dataset(
 
     A batch is int32 `input_ids`, `attention_mask` (and `token_type_ids`), each
     `[batch, length]`, padded to the batch's longest row, and `labels`: `[batch,
-    length]` for text, where padding is -100, or `[batch]` (float32 for regression).
+    length]` for text, where padding is -100, `[batch]` (float32 for regression), or
+    float32 `[batch, labels]` of 0 and 1 for multilabel.
     Which rows a step has is decided by `plan_batches`, and by nothing else.
 
     Args:

@@ -8,6 +8,7 @@ names file, place and, for json, the column of the text.
 import csv
 import io
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,12 +22,18 @@ from kerastune_llm.data.files import check_file, open_bytes, open_text
 from kerastune_llm.errors import UserError
 from kerastune_llm.tasks.task import Row
 
+logger = logging.getLogger(__name__)
+
 PlacedRow = tuple[str, Row]
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
 
 
 def read_file(
-    path: Path, *, tsv_columns: Sequence[str] = (), wanted: Sequence[str] = ()
+    path: Path,
+    *,
+    tsv_columns: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+    drops_short_rows: bool = False,
 ) -> Iterator[PlacedRow]:
     """Raw rows of a file, in the form its name says (`.json.gz` is json in a gz).
 
@@ -34,12 +41,14 @@ def read_file(
         path: The file.
         tsv_columns: Column names for a tsv file without a header.
         wanted: Columns that tell a tsv file's header from a first row.
+        drops_short_rows: Leave out rows of a tsv file that lack fields, and say how
+            many; otherwise the first of them is an error.
 
     Raises:
         UserError: The file is missing, empty, malformed, or of no known form.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix not in SUFFIXES:
+    if suffix not in SUFFIXES and not path.is_dir():
         raise UserError(
             "The form of the data file is not known from its name.",
             accepted=", ".join(SUFFIXES) + ", each also with .gz",
@@ -47,7 +56,7 @@ def read_file(
         )
     check_file(path)
     if suffix == ".tsv":
-        return _read_tsv(path, tsv_columns, wanted)
+        return _read_tsv(path, tsv_columns, wanted, drops_short_rows)
     if suffix == ".csv":
         return _read_csv(path)
     if suffix == ".parquet":
@@ -69,7 +78,11 @@ def _read_json(path: Path) -> Iterator[PlacedRow]:
             f"malformed json ({error.msg})."
         ) from error
     del text
-    rows = content.get("data") if isinstance(content, dict) else content
+    if isinstance(content, dict):
+        # TriviaQA's own files have a capital there.
+        rows = content.get("data", content.get("Data"))
+    else:
+        rows = content
     if not isinstance(rows, list):
         raise UserError(
             f"{path} holds no rows.",
@@ -110,10 +123,11 @@ def _object(row: Any, path: Path, place: str) -> Row:
 
 
 def _read_tsv(
-    path: Path, tsv_columns: Sequence[str], wanted: Sequence[str]
+    path: Path, tsv_columns: Sequence[str], wanted: Sequence[str], drops_short: bool
 ) -> Iterator[PlacedRow]:
     """Rows of GLUE's tsv: tabs part the fields and quotes mean nothing."""
     columns: Sequence[str] = ()
+    dropped = 0
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             line = line.rstrip("\r\n")
@@ -126,7 +140,12 @@ def _read_tsv(
                 if has_header:
                     _check_header(path, columns)
                     continue
+            if drops_short and len(fields) < len(columns):
+                dropped += 1
+                continue
             yield f"line {number}", _named(path, number, columns, fields)
+    if dropped:
+        logger.warning("%s: %d rows with missing fields left out", path, dropped)
 
 
 def _read_csv(path: Path) -> Iterator[PlacedRow]:

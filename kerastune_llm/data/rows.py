@@ -1,8 +1,7 @@
 """Raw rows to canonical ones: the template's fields, `id`, and what is to be learned.
 
 A seq2seq row has `target` (text) and `references` (list of texts), a labelled one
-`label`: the index, the name while the task's labels are still unknown, or a number for
-regression.
+`label`; `row_labels` says what that is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 import datasets
 
-from kerastune_llm.data.labels import is_null_label, label_index, label_name
 from kerastune_llm.data.problems import ColumnError, Problems
+from kerastune_llm.data.row_labels import label_feature, row_label
 from kerastune_llm.errors import nearest
 from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
 
@@ -64,10 +63,8 @@ def _features(task: Task, *, require_target: bool) -> datasets.Features:
     features = {"id": text} | {name: text for name in input_fields(task)}
     if require_target and not task.has_labels:
         features |= {"target": text, "references": datasets.List(text)}
-    elif require_target and task.kind == "regression":
-        features["label"] = datasets.Value("float32")
     elif require_target:
-        features["label"] = datasets.Value("int64") if task.labels else text
+        features["label"] = label_feature(task)
     return datasets.Features(features)
 
 
@@ -104,7 +101,9 @@ def canonical_row(task: Task, raw: Row, number: int, *, require_target: bool) ->
     if not require_target:
         return canonical
     if task.has_labels:
-        return canonical | {"label": _label(task, row)}
+        value = _present(task, row, task.label_column)
+        column = task.columns.get(task.label_column, task.label_column)
+        return canonical | {"label": row_label(task, column, value)}
     return canonical | _target(task, row)
 
 
@@ -170,31 +169,3 @@ def _references(task: Task, column: str, row: Row) -> list[str]:
     if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
         raise _not_text(task, column, value)
     return answers
-
-
-def _label(task: Task, row: Row) -> int | str | float:
-    value = _present(task, row, task.label_column)
-    column = task.columns.get(task.label_column, task.label_column)
-    if is_null_label(value):
-        raise ColumnError(column, "the value is null", mend="fill it or drop the row")
-    if task.kind == "regression":
-        return _number(column, value)
-    known = label_index(value, task.labels) if task.labels else label_name(value)
-    if known is None:
-        last = len(task.labels) - 1
-        names = f"{', '.join(task.labels)}, or 0 to {last}" if task.labels else "text"
-        raise ColumnError(
-            column,
-            "the label is outside the label set",
-            accepted=names,
-            received=repr(value)[:80],
-        )
-    return known
-
-
-def _number(column: str, value: object) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        what = "the value is not a number"
-        raise ColumnError(column, what, received=repr(value)[:80]) from None

@@ -10,6 +10,7 @@ import numpy as np
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
+from kerastune_llm.data.label_folders import read_label_folders
 from kerastune_llm.data.labels import discover_labels, encode_labels
 from kerastune_llm.data.readers import read_file
 from kerastune_llm.data.rows import Table, input_fields, to_dataset
@@ -35,8 +36,8 @@ def load_rows(
 
     Columns: the fields of the input template and `id` (text), then `target` (text) and
     `references` (list of texts), or `label`: an index into `task.labels`; the label's
-    name while the task names no labels (see `discover_labels`, `encode_labels`); a
-    number for regression.
+    name while the task names no labels (see `discover_labels`, `encode_labels`); for
+    multilabel a list of these; a number for regression.
 
     Args:
         task: What the rows are for.
@@ -103,14 +104,18 @@ def _file_tables(
     paths = [path] if isinstance(path, str | Path) else list(path or ())
     if not paths:
         raise UserError(f"No {split} file is given.", mend=f"--data.{split} FILE")
-    wanted = [task.columns.get(name, name) for name in input_fields(task)]
-    return [
-        Table(
-            str(file),
-            read_file(Path(file), tsv_columns=task.tsv_columns, wanted=wanted),
-        )
-        for file in paths
-    ]
+    return [Table(str(path), _read(task, Path(path))) for path in paths]
+
+
+def _read(task: Task, path: Path) -> Iterator[tuple[str, dict]]:
+    if path.is_dir() and task.label_folders:
+        return read_label_folders(path, task.label_folders)
+    return read_file(
+        path,
+        tsv_columns=task.tsv_columns,
+        wanted=[task.columns.get(name, name) for name in input_fields(task)],
+        drops_short_rows=task.drops_short_rows,
+    )
 
 
 def _hub_table(task: Task, split: str) -> Table:

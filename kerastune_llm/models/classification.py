@@ -1,6 +1,7 @@
-"""Label probabilities from a classification head, compiled for a few lengths."""
+"""What a head answers: probabilities or numbers, compiled for a few lengths."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -8,15 +9,23 @@ from kerastune_llm.backend import keras, tf
 
 LENGTH_MULTIPLE = 16
 
+_ACTIVATIONS = {
+    "classification": tf.nn.softmax,
+    "multilabel": tf.nn.sigmoid,
+    "regression": tf.identity,
+}
+
 
 class Classifier:
-    """Probabilities of the labels for token ids of any length.
+    """Probabilities of the labels, or numbers, for token ids of any length.
 
     Rows are sorted by length and padded to a multiple of 16 tokens, so few shapes are
     traced and little of the work is padding.
 
     Args:
         model: A sequence classification model; later changes of its weights are seen.
+        kind: `"classification"` gives the softmax of the logits, `"multilabel"` the
+            sigmoid of each, `"regression"` the logits themselves.
         pad_token_id: Id that padding is filled with.
         batch_size: Rows at a time.
         max_input_tokens: No shape is longer than this.
@@ -27,14 +36,18 @@ class Classifier:
         model: keras.Model,
         *,
         pad_token_id: int,
+        kind: Literal["classification", "multilabel", "regression"] = "classification",
         batch_size: int = 16,
         max_input_tokens: int = 512,
     ) -> None:
         self.pad_token_id = pad_token_id
         self.batch_size = batch_size
         self.max_input_tokens = max_input_tokens
-        self._logits = tf.function(
-            lambda features: model(features, training=False).logits,
+        activation = _ACTIVATIONS[kind]
+        self._answer = tf.function(
+            lambda features: activation(
+                tf.cast(model(features, training=False).logits, tf.float32)
+            ),
             reduce_retracing=True,
         )
 
@@ -43,14 +56,14 @@ class Classifier:
         columns: Mapping[str, Sequence[Sequence[int]]],
         on_batch: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Softmax probabilities.
+        """Answers in the order of the rows.
 
         Args:
             columns: `input_ids` and, for models that use them, `token_type_ids`.
             on_batch: Called with rows done and rows in all after each batch.
 
         Returns:
-            float32 `[rows, labels]`, in the order of the rows.
+            float32 `[rows, labels]`; one column for regression.
         """
         columns = {name: list(values) for name, values in columns.items()}
         lengths = np.array([len(ids) for ids in columns["input_ids"]])
@@ -59,11 +72,11 @@ class Classifier:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             features = self._padded(columns, chosen, int(lengths[chosen].max()))
-            parts.append(tf.nn.softmax(self._logits(features)).numpy())
+            parts.append(self._answer(features).numpy())
             if on_batch is not None:
                 on_batch(start + len(chosen), len(order))
-        probabilities = np.concatenate(parts)
-        return probabilities[np.argsort(order, kind="stable")]
+        answers = np.concatenate(parts)
+        return answers[np.argsort(order, kind="stable")]
 
     def _padded(
         self,

@@ -12,11 +12,15 @@ from kerastune_llm.tasks.task import Kind, Task, template_problem
 OPTIONS = (
     "kind",
     "input_template",
+    "pair_template",
     "target_template",
     "label_column",
     "labels",
     "references_column",
     "columns",
+    "hub",
+    "hub_config",
+    "hub_splits",
     "metrics",
     "best_metric",
 )
@@ -44,9 +48,9 @@ def configure_task(task: Task, **options: Any) -> Task:
 
     Args:
         task: Any task; `custom` has no templates of its own and needs them here.
-        options: Fields of Task by name: `kind`, `input_template`, `target_template`,
-            `label_column`, `labels`, `references_column`, `columns`, `metrics`,
-            `best_metric`. `None` leaves a field as it is.
+        options: Fields of Task by name, those in `OPTIONS`; `None` leaves a field as
+            it is. An `input_template` takes the place of all the task's input
+            templates, for a head and for text.
 
     Raises:
         UserErrors: Everything wrong with the options.
@@ -64,7 +68,8 @@ def configure_task(task: Task, **options: Any) -> Task:
         given["kind"] = _kind_of(given)
     if not given:
         return task
-    configured = _with_metrics(replace(task, **_frozen(given)), given)
+    configured = replace(_without_replaced(task, given), **_frozen(given))
+    configured = _with_metrics(configured, given)
     problems = list(_problems(configured, given))
     if problems:
         raise UserErrors(problems)
@@ -72,6 +77,15 @@ def configure_task(task: Task, **options: Any) -> Task:
         key = next(iter(_metric_keys(configured)))
         configured = replace(configured, best_metric=key)
     return configured
+
+
+def _without_replaced(task: Task, given: Mapping[str, Any]) -> Task:
+    """The task without what belongs to a template or a dataset that is given anew."""
+    if "input_template" in given:
+        task = replace(task, text_input_template="", pair_template="")
+    if "hub" in given:
+        task = replace(task, hub_config=None)
+    return task
 
 
 def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +132,7 @@ def _template_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserErr
             f"The task {task.name} needs an input template.",
             mend='--task.input-template "question: {question} context: {context}"',
         )
-    for name in ("input_template", "target_template"):
+    for name in ("input_template", "pair_template", "target_template"):
         problem = template_problem(given[name]) if name in given else ""
         if problem:
             yield UserError(
@@ -142,6 +156,12 @@ def _target_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError
             "A target text and a label are both given, and a row has only one of them.",
             mend="leave out one, or say --task.kind classification or seq2seq",
         )
+    if "pair_template" in given:
+        yield UserError(
+            "--task.pair-template is for a label, on an encoder.",
+            mend='--task.input-template "{first} {second}"',
+            received=given["pair_template"],
+        )
 
 
 def _label_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]:
@@ -153,8 +173,13 @@ def _label_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]
                 received=given[name],
             )
     labels = task.labels if "labels" in given else ()
-    doubled = sorted({label for label in labels if labels.count(label) > 1})
-    if doubled or len(labels) == 1:
+    if labels and task.kind == "regression":
+        yield UserError(
+            "--task.labels has no meaning for numbers.",
+            mend="leave it out, or say --task.kind classification",
+            received=", ".join(labels),
+        )
+    if len(set(labels)) < len(labels) or len(labels) == 1:
         yield UserError(
             "--task.labels must be two or more different names.",
             received=", ".join(labels),

@@ -1,8 +1,10 @@
 """SQuAD: extractive question answering as text to text."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
 from kerastune_llm.registry import TASKS
+from kerastune_llm.tasks import world, world_texts
 from kerastune_llm.tasks.task import Row, Task
 
 
@@ -24,8 +26,21 @@ def squad() -> Task:
         max_input_tokens=512,
         max_target_tokens=32,
         hub="rajpurkar/squad",
-        sample=_sample,
-        reference="Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822",
+        sample=world.squad_sample,
+        reference="Rajpurkar et al. 2016, arXiv:1606.05250",
+    )
+
+
+@TASKS.register
+def squad_v2() -> Task:
+    """Answer a question from a passage, or give no text where it has no answer."""
+    return replace(
+        squad(),
+        name="squad_v2",
+        metrics=("squad_v2",),
+        hub="rajpurkar/squad_v2",
+        sample=world_texts.unanswerable_rows,
+        reference="Rajpurkar et al. 2018, arXiv:1806.03822",
     )
 
 
@@ -47,9 +62,3 @@ def answer_texts(row: Row) -> Row:
     if isinstance(answers, list) and all(isinstance(text, str) for text in answers):
         answers = list(dict.fromkeys(answers))
     return row if answers is None else {**row, "answers": answers}
-
-
-def _sample(split: str) -> Iterable[Row]:
-    from kerastune_llm.tasks.world import squad_sample
-
-    return squad_sample(split)

@@ -16,6 +16,29 @@ def _unchanged(row: Row) -> Row:
 
 
 @dataclass(frozen=True)
+class Renames:
+    """A `prepare` that gives columns their usual names where a file has others.
+
+    Args:
+        names: The usual name, and what a column is called in some official file.
+
+    Example:
+    >>> Renames({"label": "gold_label"})({"gold_label": "neutral"})["label"]
+    'neutral'
+    """
+
+    names: Mapping[str, str]
+
+    def __call__(self, row: Row) -> Row:
+        found = {
+            name: row[source]
+            for name, source in self.names.items()
+            if name not in row and source in row
+        }
+        return {**row, **found}
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as a value; every part of the package reads it, none changes it.
 
@@ -27,12 +50,20 @@ class Task:
         name: The name it is registered under.
         kind: `"seq2seq"` answers with text; the others carry a label.
         input_template: Text given to the model.
+        pair_template: Second text of a sentence pair for a head on an encoder, which
+            the tokenizer joins to the first by its own separator.
         target_template: Text to be generated (`seq2seq` only). Empty: the first of
             the references, or no text where there is none.
         text_input_template: For the other kinds on a text-to-text model: the input
-            there, with the label's name as the target. Empty: `input_template`.
-        label_column: Column with the label: its index, or its name out of `labels`.
+            there, with the label's name as the target. Empty: `input_template`, and
+            after it `pair_template`.
+        label_column: Column with the label: its index, or its name out of `labels`; a
+            number for regression; a list, or names parted by commas, for multilabel.
         labels: Label names in index order; empty means: discovered from the data.
+        label_folders: Names of folders with one text file a row, and the label each
+            stands for: `{"pos": "positive"}`.
+        number_step: Numbers that are written as text are rounded to multiples of it; 0
+            for none.
         references_column: Column with the list of accepted answers (`seq2seq`); where
             it is absent the rendered target is the one reference.
         id_column: Column that identifies a row; where absent, rows are numbered.
@@ -45,7 +76,10 @@ class Task:
         max_target_tokens: Length targets are cut at, in tokens.
         hub: Dataset id on the Hugging Face hub, `None` when it has none.
         hub_config: Configuration of that dataset (`"cola"` of `nyu-mll/glue`).
+        hub_splits: Names of its splits for `"train"` and `"validation"`.
         tsv_columns: Column names of the task's headerless tsv files, if it has such.
+        drops_short_rows: Leave out tsv rows with missing fields, which the task's
+            official file has; otherwise they are errors.
         sample: `sample(split) -> rows`, the generated set used with no data at hand.
         reference: The paper or data card.
     """
@@ -53,10 +87,13 @@ class Task:
     name: str
     kind: Kind
     input_template: str
+    pair_template: str = ""
     target_template: str = ""
     text_input_template: str = ""
     label_column: str = "label"
     labels: tuple[str, ...] = ()
+    label_folders: Mapping[str, str] = field(default_factory=dict)
+    number_step: float = 0.0
     references_column: str | None = None
     id_column: str = "id"
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +108,7 @@ class Task:
         default_factory=lambda: {"train": "train", "validation": "validation"}
     )
     tsv_columns: tuple[str, ...] = ()
+    drops_short_rows: bool = False
     sample: Callable[[str], Iterable[Row]] | None = None
     reference: str = ""
 
@@ -79,15 +117,26 @@ class Task:
         """Whether rows carry a label rather than a target text."""
         return self.kind != "seq2seq"
 
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether label names are still to be discovered from the training rows."""
+        return self.kind in ("classification", "multilabel") and not self.labels
+
     def fields(self, *, as_text: bool) -> tuple[str, ...]:
-        """Columns the input template names, in order, for that form of the task."""
-        return template_fields(self.template(as_text=as_text))
+        """Columns the input templates name, in order, for that form of the task."""
+        pair = "" if as_text else self.pair_template
+        return template_fields(self.template(as_text=as_text) + pair)
 
     def template(self, *, as_text: bool) -> str:
-        """The input template for text to text, or for a head on an encoder."""
-        if as_text and self.has_labels and self.text_input_template:
+        """The input template for text to text, or for a head on an encoder.
+
+        For a head there may be the `pair_template` as well.
+        """
+        if not as_text:
+            return self.input_template
+        if self.has_labels and self.text_input_template:
             return self.text_input_template
-        return self.input_template
+        return " ".join(filter(None, (self.input_template, self.pair_template)))
 
 
 def template_fields(template: str) -> tuple[str, ...]:

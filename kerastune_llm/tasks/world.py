@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kerastune_llm.tasks import world_grammar
@@ -101,6 +102,22 @@ def _check(split: str) -> None:
         raise ValueError(
             f"Unknown split. Accepted: {', '.join(SPLITS)}. Received: split={split!r}"
         )
+
+
+def scenes(name: str, split: str) -> Iterator[tuple[str, Scene]]:
+    """The id of every row of a sample, and an empty scene to make the row from.
+
+    Args:
+        name: The sample's; it decides what is drawn.
+        split: `"train"` or `"validation"`; no name is in both.
+
+    Raises:
+        ValueError: Another split.
+    """
+    _check(split)
+    rng = random.Random(f"{name} {split}")
+    for number in range(SPLITS[split]):
+        yield f"{split}-{number}", Scene(rng, held_out=split == "validation")
 
 
 def squad_sample(split: str) -> list[dict]:

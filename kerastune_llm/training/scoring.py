@@ -9,15 +9,17 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from kerastune_llm.backend import keras
+from kerastune_llm.data.answers import answer_text, read_answer
 from kerastune_llm.data.pipeline import build_dataset
-from kerastune_llm.data.render import render_inputs
+from kerastune_llm.data.render import show_inputs
 from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.models.classification import Classifier
 from kerastune_llm.models.generation import Generator
 from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.step import evaluate_loss
 
-OUTSIDE_LABELS = -1
+# A label is taken when it is more likely than not.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Answers:
     """What a model answered, row by row.
 
     Args:
-        texts: The answer, or the label's name.
-        labels: The label's index, -1 for a text that names none; `None` for seq2seq.
-        probabilities: `[rows, labels]` from a classification head, else `None`.
+        texts: The answer; a label by its name, several with commas between.
+        predictions: What metrics are given: the text; the label's index, -1 for a text
+            that names none; several indices; or a number.
+        probabilities: `[rows, labels]` from a head that has labels, else `None`.
     """
 
     texts: list[str]
-    labels: list[int] | None = None
+    predictions: list[Any]
     probabilities: np.ndarray | None = None
 
 
@@ -86,6 +89,7 @@ class Scorer:
             self._model_answers = Classifier(
                 model,
                 pad_token_id=tokenizer.pad_token_id,
+                kind=task.kind,
                 batch_size=batch_size,
                 max_input_tokens=max_input_tokens,
             )
@@ -100,19 +104,17 @@ class Scorer:
             ids = self._model_answers(tokenised["input_ids"], on_batch=on_batch)
             texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
             texts = [text.strip() for text in texts]
-            if not self.task.has_labels:
-                return Answers(texts)
-            names = {name: index for index, name in enumerate(self.task.labels)}
-            return Answers(texts, [names.get(text, OUTSIDE_LABELS) for text in texts])
+            return Answers(texts, [read_answer(self.task, text) for text in texts])
         columns = {
             name: tokenised[name]
             for name in ("input_ids", "token_type_ids")
             if name in tokenised.column_names
         }
-        probabilities = self._model_answers(columns, on_batch=on_batch)
-        labels = probabilities.argmax(axis=-1).tolist()
-        texts = [self.task.labels[label] for label in labels]
-        return Answers(texts, labels, probabilities)
+        values = self._model_answers(columns, on_batch=on_batch)
+        predictions = _decide(self.task, values)
+        texts = [_shown(self.task, prediction) for prediction in predictions]
+        is_number = self.task.kind == "regression"
+        return Answers(texts, predictions, None if is_number else values)
 
     def score(
         self,
@@ -123,8 +125,7 @@ class Scorer:
         """Metrics over all rows, the token-weighted mean loss, and a record a row."""
         answers = self.answer(tokenised, on_batch)
         references = self._references(rows)
-        predictions = answers.texts if answers.labels is None else answers.labels
-        metrics = score(self.task.metrics, predictions, references)
+        metrics = score(self.task.metrics, answers.predictions, references)
         batches = build_dataset(
             tokenised,
             tokenizer=self.tokenizer,
@@ -143,9 +144,9 @@ class Scorer:
             }
             for row_id, text, answer, prediction, reference in zip(
                 rows["id"],
-                render_inputs(self.task, rows, as_text=self.as_text),
+                show_inputs(self.task, rows, as_text=self.as_text),
                 answers.texts,
-                predictions,
+                answers.predictions,
                 references,
                 strict=True,
             )
@@ -157,5 +158,19 @@ class Scorer:
 
     def _reference_texts(self, reference: Any) -> list[str]:
         if self.task.has_labels:
-            return [self.task.labels[reference]]
+            return [_shown(self.task, reference)]
         return list(reference)
+
+
+def _shown(task: Task, label: Any) -> str:
+    """A label for people: unlike a generated one, a number keeps four digits."""
+    return f"{label:.4g}" if task.kind == "regression" else answer_text(task, label)
+
+
+def _decide(task: Task, values: np.ndarray) -> list[Any]:
+    """A head's answers `[rows, labels]` as metrics are given them."""
+    if task.kind == "regression":
+        return values[:, 0].tolist()
+    if task.kind == "multilabel":
+        return [np.flatnonzero(row > THRESHOLD).tolist() for row in values]
+    return values.argmax(axis=-1).tolist()

@@ -101,4 +101,4 @@ def test_a_model_that_is_nowhere(capsys):
 
 def test_wrong_flags_are_refused_as_in_train(capsys):
     assert main(["doctor", "sqad"]) == 2
-    assert "Did you mean squad?" in capsys.readouterr().err
+    assert "Did you mean squad" in capsys.readouterr().err

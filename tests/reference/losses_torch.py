@@ -19,6 +19,8 @@ import transformers
 CLASSES = {
     "seq2seq": transformers.AutoModelForSeq2SeqLM,
     "classification": transformers.AutoModelForSequenceClassification,
+    "regression": transformers.AutoModelForSequenceClassification,
+    "multilabel": transformers.AutoModelForSequenceClassification,
 }
 
 
@@ -27,7 +29,9 @@ def read_batches(file: Path) -> list[dict[str, torch.Tensor]]:
     batches: dict[int, dict[str, torch.Tensor]] = {}
     for key in arrays.files:
         step, _, name = key.partition(".")
-        tensor = torch.tensor(arrays[key].astype(np.int64))
+        array = arrays[key]
+        is_float = array.dtype.kind == "f"
+        tensor = torch.tensor(array if is_float else array.astype(np.int64))
         batches.setdefault(int(step), {})[name] = tensor
     return [batches[step] for step in sorted(batches)]
 

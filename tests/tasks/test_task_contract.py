@@ -1,9 +1,12 @@
 """What every registered task must keep, and the templates' own rules."""
 
+from dataclasses import replace
+
 import pytest
 
+from kerastune_llm.data.answers import read_answer
 from kerastune_llm.data.render import render_inputs, render_targets
-from kerastune_llm.data.sources import load_rows
+from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.metrics.scoring import score
 from kerastune_llm.registry import TASKS
 from kerastune_llm.tasks.custom import configure_task, scored_kind
@@ -27,6 +30,8 @@ def test_task_is_whole(name):
     for template in (task.target_template, task.text_input_template):
         assert not template or template_problem(template) == ""
     assert task.hub or task.sample
+    if task.pair_template:
+        assert template_problem(task.pair_template) == "" and task.has_labels
     assert task.reference
     assert task.has_labels or task.target_template or task.references_column
     assert {scored_kind(metric) for metric in task.metrics} == {task.kind}
@@ -37,15 +42,39 @@ def test_task_is_whole(name):
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("name", WITH_SAMPLE)
 def test_sample_is_scored_perfect_by_its_own_targets(name, split):
-    task = get_task(name)
-    rows = load_rows(task, split, max_rows=50)
+    task, rows = labelled(get_task(name), load_rows(get_task(name), split, max_rows=50))
     assert len(set(rows["id"])) == 50
-    inputs = render_inputs(task, rows, as_text=True)
+    assert all(render_inputs(task, rows, as_text=True))
     targets = render_targets(task, rows)
-    assert all(inputs) and all(targets)
     truth = list(rows["label"] if task.has_labels else rows["references"])
+    for target, true in zip(targets, truth, strict=True):
+        assert target or true == []
+        if task.kind != "regression":
+            assert read_answer(task, target) in (true, target)
     values = score(task.metrics, truth if task.has_labels else targets, truth)
-    assert values[task.best_metric] in (1.0, 100.0)
+    assert values[task.best_metric] == pytest.approx(100 if is_text(task) else 1)
+
+
+def is_text(task):
+    return task.kind == "seq2seq"
+
+
+def labelled(task, rows):
+    """The task and rows with the labels known."""
+    if not task.lacks_labels:
+        return task, rows
+    labels = discover_labels(task, rows)
+    return replace(task, labels=labels), encode_labels(rows, labels)
+
+
+@pytest.mark.parametrize("name", WITH_SAMPLE)
+def test_sample_s_labels_all_occur(name):
+    task = get_task(name)
+    if task.kind != "classification":
+        return
+    rows = load_rows(task, "validation")
+    counts = [list(rows["label"]).count(index) for index in range(len(task.labels))]
+    assert min(counts) > 0.2 * len(rows)
 
 
 @pytest.mark.parametrize("name", WITH_SAMPLE)

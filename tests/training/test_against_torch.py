@@ -20,6 +20,7 @@ from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.data.sources import load_rows
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.model_config import set_labels
 from kerastune_llm.models.tokenizer import load_tokenizer
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.tasks.task import get_task
@@ -129,16 +130,28 @@ def uneven_batches(kind: str, rows: int = 6) -> tf.data.Dataset:
         ids = generator.integers(3, VOCABULARY - 1, (rows, width))
         mask = np.arange(width) < lengths[:, None]
         batch = {"input_ids": ids * mask, "attention_mask": mask.astype(int)}
-        batch["labels"] = ids[:, 0] % 3
-        if kind == "seq2seq":
-            # Copying the input is learnable in few steps.
-            batch["labels"] = np.where(mask, ids, -100)
-        batches.append({n: tf.constant(a, tf.int32) for n, a in batch.items()})
+        batch = {n: tf.constant(a, tf.int32) for n, a in batch.items()}
+        batch["labels"] = labels_of(kind, ids, mask)
+        batches.append(batch)
     spec = {
-        name: tf.TensorSpec([None] * array.shape.rank, tf.int32)
+        name: tf.TensorSpec([None] * (array.shape.rank - 1) + [array.shape[-1]])
+        if name == "labels" and kind == "multilabel"
+        else tf.TensorSpec([None] * array.shape.rank, array.dtype)
         for name, array in batches[0].items()
     }
     return tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
+
+
+def labels_of(kind: str, ids: np.ndarray, mask: np.ndarray) -> tf.Tensor:
+    """Labels that depend on the input, of the kind's form."""
+    if kind == "seq2seq":
+        # Copying the input is learnable in few steps.
+        return tf.constant(np.where(mask, ids, -100), tf.int32)
+    if kind == "regression":
+        return tf.constant(ids[:, 0] / 10, tf.float32)
+    if kind == "multilabel":
+        return tf.constant(ids[:, :1] % [2, 3, 5] == 0, tf.float32)
+    return tf.constant(ids[:, 0] % 3, tf.int32)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +160,14 @@ def uneven_batches(kind: str, rows: int = 6) -> tf.data.Dataset:
         ("t5", "seq2seq"),
         ("bart", "seq2seq"),
         ("distilbert", "classification"),
+        ("bert", "regression"),
+        ("bert", "multilabel"),
     ],
 )
 def test_tiny_model_trains_as_in_torch(name, kind, tmp_path, record_property):
-    model = tiny(name, **NO_DROPOUT)
+    changes = {"num_labels": 1} if kind == "regression" else {}
+    model = tiny(name, **NO_DROPOUT, **changes)
+    set_labels(model.config, kind, None)
     batches = uneven_batches(kind)
     ours, reference = train_in_both(model, batches, tmp_path, kind, 5e-3)
     check(ours, reference, 1e-4, record_property)
