@@ -1,0 +1,1 @@
+"""Models as SavedModels that take the task's own text and give its answer."""

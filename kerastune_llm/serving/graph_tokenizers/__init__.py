@@ -1,0 +1,1 @@
+"""Tokenizers of Hugging Face as TensorFlow operations, with the same ids."""
