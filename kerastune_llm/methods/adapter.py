@@ -63,13 +63,12 @@ class Adapter:
     def sites(self, layout: "Layout") -> tuple[str, ...]:
         """Names of the dense modules that write a sublayer's output."""
         suffixes = role_suffixes(layout.model_type, layout.dense)
-        if not suffixes:
-            raise _no_place(layout)
+        last = suffixes.get("feed_forward", ())[-1:]
         # Not suffixes alone: BERT's `output.dense` also ends its attention's output.
-        last = suffixes["feed_forward"][-1:]
-        wanted = {m for m in layout.roles["feed_forward"] if matches_suffix(m, last)}
+        feed_forward = layout.roles.get("feed_forward", ())
+        wanted = {module for module in feed_forward if matches_suffix(module, last)}
         if self.placement == "houlsby":
-            wanted.update(layout.roles["output"])
+            wanted.update(layout.roles.get("output", ()))
         free = free_modules(layout, (*self.modules_to_save, *head_modules(layout)))
         found = tuple(module for module in free if module in wanted)
         if not found:

@@ -98,6 +98,14 @@ def test_a_form_of_the_package_s_own_says_so(tmp_path, caplog):
     assert load_adapter(wide("bert"), folder) == Adapter(**options)
 
 
+def test_the_method_of_the_layers_is_saved_whatever_is_given(tmp_path):
+    model = wide("bert")
+    apply_method(model, "lora", rank=3)
+    folder = tmp_path / "adapter"
+    save_adapter(model, folder, base_model="tiny/bert", method=LoRA(rank=4))
+    assert load_adapter(wide("bert"), folder).rank == 3
+
+
 def test_a_method_without_a_name_is_refused():
     class Nameless(LoRA):
         form = None
@@ -186,9 +194,18 @@ def test_another_path_alone_is_a_warning(tmp_path, caplog):
     load_adapter(wide("bert"), folder)
     assert not caplog.text
     other = wide("bert")
-    other.config.name_or_path = "elsewhere"
+    other.config.name_or_path = "/elsewhere/bert"
     load_adapter(other, folder)
-    assert "tiny/bert" in caplog.text and "elsewhere" in caplog.text
+    assert "tiny/bert" in caplog.text and "/elsewhere/bert" in caplog.text
+
+
+def test_another_model_of_the_same_shapes_is_refused_with_both_names(tmp_path):
+    folder = saved(tmp_path / "adapter")
+    other = wide("bert")
+    other.config.name_or_path = "tiny/another-bert"
+    with pytest.raises(UserError, match="(?s)another model.*tiny/another-bert.*/bert"):
+        load_adapter(other, folder)
+    assert not delta_layers(other)
 
 
 def test_a_model_with_an_adapter_takes_no_second(tmp_path):

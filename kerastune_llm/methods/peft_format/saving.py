@@ -39,13 +39,13 @@ def save_adapter(
         folder: Where to; made when absent. An earlier adapter there is replaced, other
             files are kept; on failure the folder is as it was.
         base_model: Hub id or path of the model under the adapter, which PEFT loads.
-        method: The method, where it has put no layers into this model, as BitFit in a
-            model with biases; default: that of the model's layers.
+        method: The method, for one that put no layers into this model, as BitFit into
+            a model with biases; where there are layers, theirs is saved.
 
     Raises:
         UserError: The model has no such change, or the place cannot be written.
     """
-    method = method or _method_of(model)
+    method = _method_of(model, method)
     values = config_values(method, model, base_model=base_model)
     form, tensors = form_of(type(method)), _tensors(model, method)
     with whole_folder(
@@ -61,16 +61,19 @@ def save_adapter(
     logger.info("adapter saved in %s%s", folder, whose)
 
 
-def _method_of(model: keras.Model) -> DeltaMethod:
+def _method_of(model: keras.Model, given: DeltaMethod | None) -> DeltaMethod:
+    """The method of the model's layers; where it has none, the given one."""
     layers = delta_layers(model)
-    if not layers:
-        raise UserError(
-            "The model has no adapter to save.",
-            accepted="a model after apply_method(model, 'lora') or load_adapter",
-            mend="save_model(model, …) for a whole model; save_adapter(model, …, "
-            "method=BitFit()) for a method that adds no layers to this model",
-        )
-    return layers[0].method
+    if layers:
+        return layers[0].method
+    if given is not None:
+        return given
+    raise UserError(
+        "The model has no adapter to save.",
+        accepted="a model after apply_method(model, 'lora') or load_adapter",
+        mend="save_model(model, …) for a whole model; save_adapter(model, …, "
+        "method=BitFit()) for a method that adds no layers to this model",
+    )
 
 
 def _tensors(model: keras.Model, method: DeltaMethod) -> Mapping[str, np.ndarray]:
