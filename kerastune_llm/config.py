@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from kerastune_llm.config_groups import (
     DataConfig,
@@ -24,6 +24,8 @@ from kerastune_llm.config_groups import (
     named,
 )
 from kerastune_llm.errors import UserError, UserErrors, nearest
+from kerastune_llm.recipes import PREFIX, read_recipe
+from kerastune_llm.registry import TASKS, run_definitions
 
 
 class RunConfig(Group):
@@ -46,6 +48,9 @@ class RunConfig(Group):
     optim: OptimConfig = OptimConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    task_file: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
+        None, description="Python file that registers a task: @TASKS.register"
+    )
     output: Path | None = Field(
         None, description="run directory (default: a new one under runs/)"
     )
@@ -60,6 +65,9 @@ class RunConfig(Group):
             UserErrors: Everything wrong with `values`, after `other_problems`.
         """
         problems = list(other_problems)
+        if values.get("task_file"):
+            # Before the task's name is looked for.
+            run_definitions(Path(values["task_file"]), TASKS)
         try:
             config = cls.model_validate(dict(values))
         except ValidationError as error:
@@ -107,11 +115,13 @@ def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The nested values of a JSON or YAML file.
+    """The nested values of a JSON or YAML file, or of `recipe:NAME`.
 
     Raises:
-        UserError: The file is missing, unreadable or not a mapping.
+        UserError: The file is missing, unreadable or not a mapping; no such recipe.
     """
+    if str(path).startswith(PREFIX):
+        return read_recipe(str(path).removeprefix(PREFIX)).values
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

@@ -6,11 +6,16 @@ one file and there is no list to keep.
 """
 
 import importlib
+import importlib.util
 import pkgutil
+import sys
+import traceback
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from kerastune_llm.errors import unknown_name
+from kerastune_llm.errors import UserError, unknown_name
 
 T = TypeVar("T")
 
@@ -73,6 +78,63 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
             if not module.ispkg:
                 importlib.import_module(f"{self.package}.{module.name}")
+
+
+def run_definitions(path: Path, registry: Registry) -> None:
+    """Run a Python file whose functions register themselves, and call each of them.
+
+    Args:
+        path: The file; it is run with the user's own rights, like any program.
+        registry: Where they register.
+
+    Raises:
+        UserError: The file is missing, raises, or registers nothing; or a definition
+            raises when it is called, or gives something of another name.
+    """
+    if not path.is_file():
+        raise UserError("The Python file does not exist.", received=str(path))
+    before = {name: registry.get(name) for name in registry.names()}
+    _attempt(path, lambda: _run(path))
+    new = [n for n in registry.names() if before.get(n) is not registry.get(n)]
+    if not new:
+        raise UserError(
+            f"The file registers no {registry.kind}.",
+            received=str(path),
+            mend=f"@{registry.kind.upper()}S.register above a function that returns it",
+        )
+    for name in new:
+        made = _attempt(path, registry.get(name))
+        if getattr(made, "name", None) != name:
+            raise UserError(
+                f"{path}: the function {name} must return a {registry.kind} "
+                f"with name={name!r}.",
+                received=repr(made)[:80],
+            )
+
+
+def _run(path: Path) -> None:
+    # A name of its own for each file: definitions are told apart by their module.
+    name = f"kerastune_file_{zlib.crc32(str(path.absolute()).encode())}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    # Processes that tokenise look a task's functions up by their module.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+def _attempt(path: Path, call: Callable[[], T]) -> T:
+    """What the user's code gives, or where in the file it raised."""
+    try:
+        return call()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f.lineno for f in frames if Path(f.filename).name == path.name]
+        line = error.lineno if isinstance(error, SyntaxError) else [1, *lines][-1]
+        raise UserError(
+            f"{path}, line {line}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _same_definition(one: object, other: object) -> bool:

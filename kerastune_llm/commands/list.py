@@ -4,22 +4,20 @@ from collections.abc import Callable
 
 from kerastune_llm.commands.console import console
 from kerastune_llm.errors import unknown_name
+from kerastune_llm.recipes import read_recipe, recipe_names
 from kerastune_llm.registry import METHODS, METRICS, OPTIMIZERS, TASKS, Registry
 from kerastune_llm.tasks.task import get_task
 
-KINDS: dict[str, Registry] = {
-    "tasks": TASKS,
-    "methods": METHODS,
-    "metrics": METRICS,
-    "optimizers": OPTIMIZERS,
-}
+Names = Callable[[], tuple[str, ...]]
+Describe = Callable[[str], str]
 
 
 def list_names(kind: str | None = None) -> None:
     """Print the names of one kind, or of all, with a line about each.
 
     Args:
-        kind: `"tasks"`, `"methods"`, `"metrics"`, `"optimizers"`, or `None` for all.
+        kind: `"tasks"`, `"methods"`, `"metrics"`, `"optimizers"`, `"recipes"`, or
+            `None` for all.
 
     Raises:
         UserError: Another kind.
@@ -27,12 +25,11 @@ def list_names(kind: str | None = None) -> None:
     if kind is not None and kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     for shown in [kind] if kind else KINDS:
-        registry = KINDS[shown]
+        names, describe = KINDS[shown]
         console.print(f"[bold]{shown}[/bold]")
-        describe: Callable[[str], str] = _task_line if shown == "tasks" else _doc_line
-        for name in registry.names():
-            line = describe(name) if shown == "tasks" else describe(registry.get(name))
-            console.print(f"  {name:22} {line}", markup=False)
+        width = max(map(len, names()))
+        for name in names():
+            console.print(f"  {name:{width}}  {describe(name)}", markup=False)
 
 
 def _task_line(name: str) -> str:
@@ -41,5 +38,24 @@ def _task_line(name: str) -> str:
     return f"{task.kind}; {', '.join(task.metrics) or 'metrics as given'}; {source}"
 
 
-def _doc_line(definition: object) -> str:
-    return (definition.__doc__ or "").strip().partition("\n")[0]
+def _recipe_line(name: str) -> str:
+    recipe = read_recipe(name)
+    return (
+        f"{recipe.summary}\n    source: {recipe.source}\n    expect: {recipe.expected}"
+    )
+
+
+def _registered(registry: Registry) -> tuple[Names, Describe]:
+    def doc_line(name: str) -> str:
+        return (registry.get(name).__doc__ or "").strip().partition("\n")[0]
+
+    return registry.names, doc_line
+
+
+KINDS: dict[str, tuple[Names, Describe]] = {
+    "tasks": (TASKS.names, _task_line),
+    "methods": _registered(METHODS),
+    "metrics": _registered(METRICS),
+    "optimizers": _registered(OPTIMIZERS),
+    "recipes": (recipe_names, _recipe_line),
+}

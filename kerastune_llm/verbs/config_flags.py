@@ -31,7 +31,9 @@ def add_config_flags(
             help="task; `kerastune list tasks` names them",
         )
     parser.add_argument(
-        "--config", type=Path, help="JSON or YAML file; a run's config.json is one"
+        "--config",
+        type=Path,
+        help="JSON or YAML file, such as a run's config.json, or recipe:NAME",
     )
     for name, info in RunConfig.model_fields.items():
         if group_of(info.annotation) is None:

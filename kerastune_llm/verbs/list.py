@@ -19,7 +19,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERBS.register("list")(
     Verb(
-        summary="name the tasks, methods, metrics and optimizers",
+        summary="name the tasks, methods, metrics, optimizers and recipes",
         usage="[KIND]",
         example="kerastune list tasks",
         add_flags=_add_flags,
