@@ -48,6 +48,19 @@ class RunDir:
         """File with the split's rows, one JSON object to a line."""
         return self.path / "predictions" / f"{split}.jsonl"
 
+    def checkpoint(self, step: int) -> Path:
+        """Folder of the run's state after that many updates."""
+        return self.checkpoints / f"step-{step:08d}"
+
+    def saved_checkpoints(self) -> list[Path]:
+        """Folders of the saved states, the newest first."""
+        return sorted(self.checkpoints.glob("step-*"), reverse=True)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run was begun here; it may be finished."""
+        return self.config.exists()
+
     @classmethod
     def create(cls, path: Path) -> "RunDir":
         """A new run directory at `path`.
@@ -77,19 +90,29 @@ class RunDir:
         return run
 
     @classmethod
+    def begun(cls, path: Path) -> "RunDir":
+        """The run directory at `path`, finished or not.
+
+        Raises:
+            UserError: No run was begun there.
+        """
+        run = cls(path)
+        if not run.is_begun:
+            raise UserError(
+                "There is no run in this folder (no config.json).",
+                received=str(path),
+                mend="`kerastune train TASK --output DIR` makes one",
+            )
+        return run
+
+    @classmethod
     def open(cls, path: Path) -> "RunDir":
         """The run directory at `path`.
 
         Raises:
             UserError: There is no run with a saved model.
         """
-        run = cls(path)
-        if not run.config.exists():
-            raise UserError(
-                "There is no run in this folder (no config.json).",
-                received=str(path),
-                mend="`kerastune train TASK --output DIR` makes one",
-            )
+        run = cls.begun(path)
         if not (run.model.is_dir() or run.adapter.is_dir()):
             raise UserError(
                 "This run has no saved model: it ended before its first evaluation.",
@@ -116,6 +139,24 @@ class RunDir:
             return []
         lines = self.history.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
+
+    def cut_history(self, step: int) -> None:
+        """Leave out of `metrics.jsonl` what a run that goes on from `step` repeats.
+
+        That is all after that update, the evaluation that came with it, and a last
+        line that a kill broke off.
+        """
+        if self.history.exists():
+            lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(self.history, "".join(x for x in lines if _is_before(x, step)))
+
+
+def _is_before(line: str, step: int) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return record["step"] < step + ("evaluation" not in record)
 
 
 def new_run_path(*parts: str) -> Path:

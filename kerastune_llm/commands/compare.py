@@ -10,9 +10,9 @@ from kerastune_llm.commands.compare_report import write_report
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.study import Progress, run_trials
 from kerastune_llm.commands.trials import Study, Trial
-from kerastune_llm.commands.variants import Variant
+from kerastune_llm.commands.variants import Variant, parse_variants
 from kerastune_llm.config import RunConfig, merge, read_config_file
-from kerastune_llm.errors import UserError
+from kerastune_llm.errors import UserError, UserErrors, unknown_name
 from kerastune_llm.training.comparison import Record, Row
 
 
@@ -34,7 +34,7 @@ class Comparison:
 def compare(
     config: RunConfig | Mapping[str, Any],
     *,
-    variants: Sequence[Variant],
+    methods: str | Sequence[str],
     models: Sequence[str] = (),
     seeds: int = 1,
     learning_rates: Mapping[str, float] | None = None,
@@ -46,7 +46,7 @@ def compare(
 
     Args:
         config: Of every run, except for the method; `output` is the folder.
-        variants: The methods with their options.
+        methods: `"full,lora,lora:rank=32"`, or the parts of it.
         models: Base models; default: the configuration's.
         seeds: Runs of each, with `runtime.seed` and the numbers after it.
         learning_rates: Peak learning rate by method, where not the configuration's.
@@ -58,12 +58,16 @@ def compare(
     if not isinstance(config, RunConfig):
         config = RunConfig.parse(config)
     metric = configured_task(config).best_metric
-    _check_validation(config)
+    variants = parse_variants(
+        methods if isinstance(methods, str) else ",".join(methods)
+    )
+    rates = dict(learning_rates or {})
+    _check(config, variants, seeds, rates)
     study = Study(config.output or _default_folder(config, models))
     trials = [
         trial
         for variant in variants
-        for trial in _trials(config, variant, models, seeds, learning_rates or {})
+        for trial in _trials(config, variant, models, seeds, rates)
     ]
     progress = run_trials(study, trials)
     records = [_record(study, trial) for trial in progress.finished]
@@ -77,12 +81,34 @@ def _default_folder(config: RunConfig, models: Sequence[str]) -> Path:
     return Path("runs") / "-".join(["compare", config.task.name, *names])
 
 
-def _check_validation(config: RunConfig) -> None:
+def _check(
+    config: RunConfig,
+    variants: Sequence[Variant],
+    seeds: int,
+    learning_rates: Mapping[str, float],
+) -> None:
+    """Refuse what no run of the comparison could tell.
+
+    Raises:
+        UserErrors: All of it.
+    """
+    methods = {variant.method for variant in variants}
+    problems = [
+        unknown_name("method of --learning-rates", name, methods)
+        for name in learning_rates
+        if name not in methods
+    ]
+    if seeds < 1:
+        problems.append(UserError("--seeds must be 1 or more.", received=seeds))
     data = config.data
     if data.train and not data.validation and data.validation_fraction == 0:
-        raise UserError(
-            "A comparison needs validation rows.", mend="--data.validation FILE"
+        problems.append(
+            UserError(
+                "A comparison needs validation rows.", mend="--data.validation FILE"
+            )
         )
+    if problems:
+        raise UserErrors(problems)
 
 
 def _trials(

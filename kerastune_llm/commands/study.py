@@ -11,6 +11,8 @@ from kerastune_llm.commands.console import console
 from kerastune_llm.commands.trials import Study, Trial, check_study
 from kerastune_llm.config import read_config_file
 
+_PROGRAM = (sys.executable, "-m", "kerastune_llm.cli")
+
 EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -77,15 +79,21 @@ def run_trials(study: Study, trials: Sequence[Trial]) -> Progress:
 
 
 def _run(study: Study, trial: Trial, progress: Progress, place: str) -> None:
-    console.print(f"{place}: begun, output in {study.log(trial)}", markup=False)
-    study.begin(trial)
-    outcome = run_process(_command(study, trial), study.log(trial))
+    run, log = str(study.run(trial).path), study.log(trial)
+    if study.can_resume(trial):
+        state, command = "resumed", ["resume", run]
+    else:
+        state, config = "begun", str(study.config(trial))
+        command = ["train", "--config", config, "--output", run]
+        study.begin(trial)
+    console.print(f"{place}: {state}, output in {log}", markup=False)
+    outcome = run_process([*_PROGRAM, *command], log)
+    study.add_measures(trial, outcome)
     progress.interrupted = outcome.interrupted
     if study.is_finished(trial) and outcome.code == 0:
-        study.finish(trial, outcome)
         _take(study, trial, progress, f"{place}: {_duration(outcome.seconds)}")
     elif not outcome.interrupted:
-        message = last_message(study.log(trial))
+        message = last_message(log)
         progress.fail(trial, message, outcome.code)
         console.print(f"{place}: failed: {message}", markup=False, style="red")
 
@@ -100,12 +108,6 @@ def _take(study: Study, trial: Trial, progress: Progress, line: str) -> None:
     else:
         progress.finished.append(trial)
         console.print(f"{line}, {trial.metric} {score:.4g}", markup=False)
-
-
-def _command(study: Study, trial: Trial) -> list[str]:
-    program = [sys.executable, "-m", "kerastune_llm.cli", "train"]
-    config, output = study.config(trial), study.run(trial).path
-    return [*program, "--config", str(config), "--output", str(output)]
 
 
 def _duration(seconds: float) -> str:

@@ -27,7 +27,9 @@ validation rows were scored.
 ![the matrix, coloured by share](transfer.png)
 
 The colour is a score's share of the column's own, the model trained on that very task;
-grey where that is not above zero. {what}
+grey where that is not above zero.
+
+{what}
 {failures}
 The runs are in `runs/`, their configurations in `configs/`, what they printed in
 `logs/`. The same command again goes on where this one ended.

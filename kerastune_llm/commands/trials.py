@@ -58,24 +58,33 @@ class Study:
         """Whether the trial's run came to its end."""
         return self.run(trial).metrics.exists()
 
-    def measured(self, trial: Trial) -> dict[str, float]:
-        """`seconds` and `peak_memory` of a finished trial.
-
-        Empty where the study was killed between the end of the run and the writing.
-        """
-        path = self._measured(trial)
-        return read_config_file(path) if path.exists() else {}
+    def can_resume(self, trial: Trial) -> bool:
+        """Whether the trial's run was cut off after a checkpoint."""
+        return not self.is_finished(trial) and bool(self.run(trial).saved_checkpoints())
 
     def begin(self, trial: Trial) -> None:
         """Make place for a trial: what an unfinished run left is removed."""
         run = self.run(trial)
         if run.config.exists():
             shutil.rmtree(run.path)
+        self._measured(trial).unlink(missing_ok=True)
         write_json(self.config(trial), trial.values)
 
-    def finish(self, trial: Trial, outcome: Outcome) -> None:
-        """Write down what a finished trial took."""
-        values = {"seconds": outcome.seconds, "peak_memory": outcome.peak_memory}
+    def measured(self, trial: Trial) -> dict[str, float]:
+        """`seconds` and `peak_memory` of a trial.
+
+        Empty where the study was killed before it could write them.
+        """
+        path = self._measured(trial)
+        return read_config_file(path) if path.exists() else {}
+
+    def add_measures(self, trial: Trial, outcome: Outcome) -> None:
+        """Write down what a process took; a trial that was resumed had several."""
+        before = self.measured(trial)
+        values = {
+            "seconds": before.get("seconds", 0.0) + outcome.seconds,
+            "peak_memory": max(before.get("peak_memory", 0), outcome.peak_memory),
+        }
         write_json(self._measured(trial), values)
 
     def _measured(self, trial: Trial) -> Path:

@@ -3,7 +3,6 @@
 import argparse
 
 from kerastune_llm.config import RunConfig
-from kerastune_llm.errors import UserError
 from kerastune_llm.registry import VERBS
 from kerastune_llm.verbs.config_flags import add_config_flags
 from kerastune_llm.verbs.verb import Verb
@@ -12,6 +11,7 @@ from kerastune_llm.verbs.verb import Verb
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
+        default="",
         metavar="METHOD,...",
         help="methods to compare, each with options after a colon if need be: "
         "full,lora,lora:rank=32,alpha=32",
@@ -29,6 +29,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--learning-rates",
+        default="",
         metavar="METHOD=RATE,...",
         help="learning rates where not the method's own: lora=1e-3,full=5e-5",
     )
@@ -37,18 +38,15 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace, config: RunConfig) -> int:
     from kerastune_llm.commands.compare import compare
-    from kerastune_llm.commands.variants import parse_learning_rates, parse_variants
+    from kerastune_llm.commands.variants import parse_learning_rates
 
-    if options.seeds < 1:
-        raise UserError("--seeds must be 1 or more.", received=options.seeds)
-    variants = parse_variants(options.methods or "")
     models = [part.strip() for part in (options.models or "").split(",")]
     comparison = compare(
         config,
-        variants=variants,
+        methods=options.methods,
         models=list(filter(None, models)),
         seeds=options.seeds,
-        learning_rates=parse_learning_rates(options.learning_rates or "", variants),
+        learning_rates=parse_learning_rates(options.learning_rates),
     )
     return comparison.progress.exit_code
 

@@ -11,7 +11,6 @@ import pytest
 
 from kerastune_llm.cli import main
 from kerastune_llm.commands.compare import compare
-from kerastune_llm.commands.variants import parse_variants
 from kerastune_llm.errors import UserError
 from tests.commands.studies import write_finished
 
@@ -71,7 +70,7 @@ def test_a_learning_rate_of_one_method_is_its_alone(finished):
     with pytest.raises(UserError) as caught:
         compare(
             {**STARTER, "output": finished},
-            variants=parse_variants("lora:rank=4,full"),
+            methods=["lora:rank=4", "full"],
             learning_rates={"lora": 1e-3},
         )
     assert "lora-rank=4-42" in str(caught.value)
@@ -97,6 +96,10 @@ def test_a_run_without_the_metric_is_reported_and_left_out(finished, capsys):
     [
         ("", "--methods must name the methods"),
         ("--methods full --seeds 0", "--seeds must be 1 or more"),
+        (
+            "--methods full --learning-rates lora=1",
+            "Unknown method of --learning-rates",
+        ),
         ("--methods full --method lora", "Unknown flag --method"),
         ("--methods full --models a/t5,b/t5", "same folder"),
         (

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kerastune_llm.commands.child_process import Outcome
 from kerastune_llm.commands.trials import Study, Trial, check_study, differences
 from kerastune_llm.errors import UserError
 
@@ -82,3 +83,19 @@ def test_beginning_again_removes_what_an_unfinished_run_left(study):
     study.begin(trial())
     assert not study.run(trial()).path.exists()
     assert json.loads(study.config(trial()).read_text()) == VALUES
+
+
+def test_a_run_with_a_checkpoint_is_gone_on_with(study):
+    assert not study.can_resume(trial())
+    (study.run(trial()).checkpoint(3)).mkdir(parents=True)
+    assert study.can_resume(trial())
+    study.run(trial()).metrics.write_text("{}")
+    assert not study.can_resume(trial())
+
+
+def test_the_measures_of_a_resumed_run_are_put_together(study):
+    study.add_measures(trial(), Outcome(130, 10.0, 3_000, interrupted=True))
+    study.add_measures(trial(), Outcome(0, 5.0, 2_000, interrupted=False))
+    assert study.measured(trial()) == {"seconds": 15.0, "peak_memory": 3_000}
+    study.begin(trial())
+    assert study.measured(trial()) == {}
