@@ -12,6 +12,8 @@ _PUBLIC = {
     "train": "kerastune_llm.commands.train",
     "evaluate": "kerastune_llm.commands.evaluate",
     "predict": "kerastune_llm.commands.predict",
+    "compare": "kerastune_llm.commands.compare",
+    "transfer": "kerastune_llm.commands.transfer",
     "RunConfig": "kerastune_llm.config",
     "TASKS": "kerastune_llm.registry",
     "METHODS": "kerastune_llm.registry",
