@@ -42,8 +42,8 @@ def whole_folder(
         raise UserError(
             f"The {what} cannot be saved: {error.strerror or error}",
             received=str(directory),
-            mend=f"free some space, or another --output; an earlier {what} there is "
-            "as it was",
+            mend=f"free some space, or another folder; an earlier {what} there is as "
+            "it was",
         ) from error
 
 
@@ -58,7 +58,7 @@ def _check_place(directory: Path, marker: str, what: str) -> None:
             f"The folder holds something other than {with_article}.",
             accepted=f"a new or empty folder, or one with an earlier {what}",
             received=str(directory),
-            mend="another --output",
+            mend="another folder",
         )
 
 

@@ -2,11 +2,9 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model_with_report, load_tokenizer
 from kerastune_llm.models.torch_layout import torch_parameters
+from tests.full_disk import no_file_above
 
 
 def assert_same_weights(model, other):
@@ -26,17 +25,6 @@ def assert_same_weights(model, other):
     for name, parameter in ours.items():
         values = parameter.variable.numpy(), theirs[name].variable.numpy()
         np.testing.assert_array_equal(*values, err_msg=name)
-
-
-@contextmanager
-def no_file_above(size: int):
-    """Every write past `size` bytes of a file fails, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_folder_holds_what_hugging_face_expects(random_model, tmp_path):

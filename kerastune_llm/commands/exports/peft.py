@@ -41,21 +41,20 @@ def export_peft(run: RunDir, job: "Job", model: "keras.Model", folder: Path) -> 
         UserError: The run has no adapter, or its base model is nowhere on disk.
     """
     from kerastune_llm.methods.forms import form_of
+    from kerastune_llm.methods.method import make_method
     from kerastune_llm.methods.peft_format import save_adapter
-    from kerastune_llm.models.delta_layers import delta_layers
     from kerastune_llm.models.sources import model_name
 
-    layers = delta_layers(model)
-    _check(run, job, folder, has_adapter=bool(layers))
+    _check(run, job, folder)
+    method = make_method(job.config.method.name, job.config.method.options)
     base = model_name(job.config.model)
-    save_adapter(model, folder, base_model=base)
-    is_pefts = form_of(type(layers[0].method)).is_pefts
-    return _what_next(job, base, folder, is_pefts=is_pefts)
+    save_adapter(model, folder, base_model=base, method=method)
+    return _what_next(job, base, folder, is_pefts=form_of(type(method)).is_pefts)
 
 
-def _check(run: RunDir, job: "Job", folder: Path, *, has_adapter: bool) -> None:
+def _check(run: RunDir, job: "Job", folder: Path) -> None:
     whole = f"kerastune export {run.path} --to transformers {folder}"
-    if not has_adapter:
+    if not run.adapter.is_dir():
         raise UserError(
             f"This run has no adapter: {job.config.method.name} trained weights of the "
             "model itself.",
