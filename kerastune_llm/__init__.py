@@ -12,6 +12,7 @@ _PUBLIC = {
     "train": "kerastune_llm.commands.train",
     "evaluate": "kerastune_llm.commands.evaluate",
     "predict": "kerastune_llm.commands.predict",
+    "export": "kerastune_llm.commands.export",
     "compare": "kerastune_llm.commands.compare",
     "transfer": "kerastune_llm.commands.transfer",
     "RunConfig": "kerastune_llm.config",

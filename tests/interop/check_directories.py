@@ -3,7 +3,8 @@
     python check_directories.py FOLDER...
 
 Each folder has a model and `inputs.npz`; `opened.npz` gets the logits of the model on
-these inputs and `opened.json` the keys that did not agree.
+these inputs, and what it generates greedily where it does; `opened.json` the keys that
+did not agree.
 """
 
 import argparse
@@ -20,6 +21,17 @@ CLASSES = {
 }
 
 
+def generate(model: torch.nn.Module, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The ids of a greedy answer of at most 8 tokens, the start token first."""
+    return model.generate(
+        input_ids=torch.tensor(inputs["input_ids"]),
+        attention_mask=torch.tensor(inputs["attention_mask"]),
+        max_new_tokens=8,
+        num_beams=1,
+        do_sample=False,
+    ).numpy()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", type=Path, nargs="+")
@@ -31,7 +43,10 @@ def main() -> None:
             outputs = model.eval()(
                 **{name: torch.tensor(inputs[name]) for name in inputs.files}
             )
-        np.savez(folder / "opened.npz", logits=outputs.logits.numpy())
+        opened = {"logits": outputs.logits.numpy()}
+        if kind == "seq2seq":
+            opened["generated"] = generate(model, inputs)
+        np.savez(folder / "opened.npz", **opened)
         keys = {name: sorted(map(str, value)) for name, value in info.items()}
         (folder / "opened.json").write_text(json.dumps(keys))
 
