@@ -12,6 +12,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     field_validator,
 )
 
@@ -172,8 +173,21 @@ class OptimConfig(Group):
         None, description="optimizer updates, instead of epochs"
     )
     batch_size: PositiveInt = Field(8, description="rows in one optimizer update")
+    accumulate_steps: PositiveInt = Field(
+        1,
+        description="parts a batch is computed in, one after the other, for less "
+        "memory; the result is the same",
+    )
 
     _check_name = _registered(OPTIMIZERS)
+
+    @field_validator("accumulate_steps")
+    @classmethod
+    def _check_parts(cls, parts: int, info: ValidationInfo) -> int:
+        rows = info.data.get("batch_size", parts)
+        if parts > rows:
+            raise ValueError(f"must be at most --optim.batch-size ({rows})")
+        return parts
 
 
 class RuntimeConfig(Group):

@@ -5,5 +5,7 @@ collect_ignore_glob = [
     "interop/make_*.py",
     "interop/run_*.py",
     "reference/*.py",
+    "benchmarks/*.py",
     "methods/*_replicas.py",
+    "training/split_batches.py",
 ]

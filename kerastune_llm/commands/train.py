@@ -150,7 +150,13 @@ def _compiled_model(
             weight_decay=optim.weight_decay,
             clip_norm=optim.clip_norm,
         )
-        compile_model(model, optimizer, jit=config.runtime.jit)
+        compile_model(
+            model,
+            optimizer,
+            jit=config.runtime.jit,
+            accumulate_steps=optim.accumulate_steps,
+            seed=config.runtime.seed,
+        )
     return model, parameters
 
 

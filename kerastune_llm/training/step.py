@@ -2,34 +2,46 @@
 
 import functools
 import weakref
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.training.accumulation import Batch, accumulate
+from kerastune_llm.training.dropout import dropout_from
 
 IGNORED = -100
 
-Batch = Mapping[str, tf.Tensor]
 GraphFunction = tf.types.experimental.PolymorphicFunction
 
 
 def compile_model(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, jit: bool = False
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    jit: bool = False,
+    accumulate_steps: int = 1,
+    seed: int = 0,
 ) -> None:
     """Compile with the model's own loss and `train_step`; then `fit` as usual.
 
     Args:
-        model: A TensorFlow model of transformers, built.
+        model: A TensorFlow model of transformers, built, the method applied.
         optimizer: Made in the same strategy scope.
         jit: Compile the whole step with XLA.
+        accumulate_steps: Parts that a batch is computed in, for less memory.
+        seed: Decides, with the number of the update, what dropout drops.
     """
     model.compile(optimizer=optimizer, loss=model.hf_compute_loss, jit_compile=jit)
-    model.train_step = functools.partial(train_step, model)
+    model.train_step = functools.partial(
+        train_step, model, accumulate_steps=accumulate_steps, seed=seed
+    )
     # The logs are summed over replicas already; Keras would sum them once more.
     model.distribute_reduction_method = "first"
 
 
-def train_step(model: keras.Model, data: Batch) -> dict[str, tf.Tensor]:
+def train_step(
+    model: keras.Model, data: Batch, *, accumulate_steps: int = 1, seed: int = 0
+) -> dict[str, tf.Tensor]:
     """One update; the logs are this step's own values, not Keras' running means.
 
     The loss is the sum over the labels of all replicas divided by their number, so it
@@ -38,6 +50,8 @@ def train_step(model: keras.Model, data: Batch) -> dict[str, tf.Tensor]:
     Args:
         model: A model that went through `compile_model`.
         data: A batch of `build_dataset`: inputs with `labels`, or a pair of the two.
+        accumulate_steps: Parts that each replica's rows are computed in.
+        seed: Of dropout.
 
     Returns:
         Scalars: `loss`, `gradient_norm` (before clipping), `learning_rate`, `tokens`
@@ -45,19 +59,47 @@ def train_step(model: keras.Model, data: Batch) -> dict[str, tf.Tensor]:
     """
     batch = _with_labels(data)
     count = _sum_over_replicas(_label_count(batch["labels"]))
-    with tf.GradientTape() as tape:
-        total, _ = loss_sum(model, batch, training=True)
-        # The optimizer sums the gradients of the replicas.
-        loss = total / tf.maximum(count, 1.0)
-    model.optimizer.minimize(loss, model.trainable_variables, tape=tape)
+    loss, gradients = _loss_gradients(
+        model, batch, tf.maximum(count, 1.0), parts=accumulate_steps, seed=seed
+    )
+    # The optimizer sums the gradients of the replicas.
+    variables = model.trainable_variables
+    model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     logs = {"loss": _sum_over_replicas(loss), **_optimizer_logs(model.optimizer)}
     logs["tokens"] = _sum_over_replicas(_token_count(batch))
     logs["examples"] = _sum_over_replicas(tf.shape(batch["labels"])[0])
     return logs
 
 
+def _loss_gradients(
+    model: keras.Model, batch: Batch, count: tf.Tensor, *, parts: int, seed: int
+) -> tuple[tf.Tensor, Sequence[tf.Tensor | None]]:
+    """This replica's share of the loss, divided by `count`, and its gradients."""
+    context = tf.distribute.get_replica_context()
+    variables, optimizer = model.trainable_variables, model.optimizer
+
+    def of_rows(
+        rows: Batch, counts: tf.Tensor | None, part: tf.Tensor | int
+    ) -> tuple[tf.Tensor, Sequence[tf.Tensor | None]]:
+        numbers = (optimizer.iterations, context.replica_id_in_sync_group, part)
+        with tf.GradientTape() as tape, dropout_from(model, seed, *numbers):
+            total, _ = loss_sum(model, rows, training=True, rows=counts)
+            loss = total / count
+        pairs = optimizer.compute_gradients(loss, variables, tape=tape)
+        return loss, [gradient for gradient, _ in pairs]
+
+    if parts == 1 and context.num_replicas_in_sync == 1:
+        return of_rows(batch, None, 0)
+    # Of several replicas, those at the end may have no row of an epoch's last batch.
+    return accumulate(of_rows, batch, variables, parts=parts)
+
+
 def loss_sum(
-    model: keras.Model, batch: Batch, *, training: bool
+    model: keras.Model,
+    batch: Batch,
+    *,
+    training: bool,
+    rows: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The model's loss summed over labels, and the number of labels.
 
@@ -66,18 +108,20 @@ def loss_sum(
         batch: `input_ids` `[batch, length]` and `labels`: `[batch, length]` tokens, or
             `[batch]` classes or values; -100 marks no label.
         training: Whether dropout is on.
+        rows: Mask `[batch]` of the rows whose labels count; default: all.
 
     Returns:
         Two float32 scalars; both zero for a batch without labels.
     """
     labels = batch["labels"]
-    count = _label_count(labels)
+    mask = _label_mask(labels, rows)
+    count = tf.reduce_sum(tf.cast(mask, tf.float32))
     if _is_text(labels):
         # Transformers' mean over no token is 0/0: give it some, and count none.
-        labels = tf.where(count > 0, labels, tf.zeros_like(labels))
+        given = tf.where(mask, labels, IGNORED)
+        labels = tf.where(count > 0, given, tf.zeros_like(labels))
         loss = model({**batch, "labels": labels}, training=training).loss
         return tf.reduce_mean(tf.cast(loss, tf.float32)) * count, count
-    mask = _label_mask(labels)
     labels = tf.where(mask, labels, tf.zeros_like(labels))
     loss = model({**batch, "labels": labels}, training=training).loss
     losses = tf.reshape(tf.cast(loss, tf.float32), tf.shape(labels))
@@ -155,10 +199,13 @@ def _is_text(labels: tf.Tensor) -> bool:
     return labels.dtype.is_integer and labels.shape.rank == 2
 
 
-def _label_mask(labels: tf.Tensor) -> tf.Tensor:
+def _label_mask(labels: tf.Tensor, rows: tf.Tensor | None = None) -> tf.Tensor:
+    mask = tf.ones_like(labels, tf.bool)
     if labels.dtype.is_integer:
-        return labels != IGNORED
-    return tf.ones_like(labels, tf.bool)
+        mask = labels != IGNORED
+    if rows is None:
+        return mask
+    return mask & (rows if labels.shape.rank == 1 else rows[:, None])
 
 
 def _label_count(labels: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model, evaluate_loss, loss_sum
 from tests.tiny_models import tiny, tiny_batch
+from tests.training.steps import Steps
 
 # Tracing a step costs a second a layer.
 BERT = {"num_hidden_layers": 1}
@@ -29,15 +30,6 @@ ARCHITECTURES = (
     "bart-classifier",
     "gpt2",
 )
-
-
-class Steps(keras.callbacks.Callback):
-    def __init__(self) -> None:
-        super().__init__()
-        self.logs: list[dict] = []
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.logs.append(dict(logs))
 
 
 def dataset(*batches: dict[str, tf.Tensor]) -> tf.data.Dataset:
@@ -262,8 +254,8 @@ tf.config.set_logical_device_configuration(
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.strategy import get_strategy
-from tests.training.test_step import Steps
 from tests.tiny_models import tiny, tiny_batch
+from tests.training.steps import Steps
 
 def train(strategy):
     with strategy.scope():
