@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "train": "kerastune_llm.commands.train",
+    "resume": "kerastune_llm.commands.resume",
     "evaluate": "kerastune_llm.commands.evaluate",
     "predict": "kerastune_llm.commands.predict",
     "export": "kerastune_llm.commands.export",

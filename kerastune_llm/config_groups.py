@@ -1,5 +1,6 @@
 """The groups of fields of RunConfig; their descriptions are the `--help` texts."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,14 @@ def _split_pairs(value: object) -> object:
     return {name.strip(): to.strip() for name, _, to in pairs}
 
 
+def _interval(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*[smh]|never", value):
+        return value
+    if str(value).isdecimal() and int(str(value)) > 0:
+        return int(str(value))
+    raise ValueError("must be steps (100), a time (90s, 5m, 1h) or never")
+
+
 def named(value: object) -> object:
     """A bare name as the group it stands for.
 
@@ -43,6 +52,7 @@ def named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+Interval = Annotated[int | str, BeforeValidator(_interval)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
 
@@ -201,6 +211,12 @@ class RuntimeConfig(Group):
     )
     jit: bool = Field(False, description="compile the training step with XLA")
     seed: NonNegativeInt = Field(42, description="initial weights, dropout, data order")
+    checkpoint_every: Interval = Field(
+        "5m",
+        description="state to resume from, besides before every evaluation: every N "
+        "steps, or 90s, 5m, 1h; never",
+    )
+    keep_checkpoints: PositiveInt = Field(2, description="the newest ones that stay")
 
 
 class EvaluationConfig(Group):

@@ -13,14 +13,13 @@ from kerastune_llm.backend import tf
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.config import read_config_file
-from kerastune_llm.rundir import RunDir, write_json, write_jsonl, write_text
+from kerastune_llm.rundir import RunDir, write_json, write_text
 from kerastune_llm.training.reports import (
     USE_ADAPTER,
     USE_MODEL,
     model_card,
     plot_history,
 )
-from kerastune_llm.training.scoring import Scores
 
 PACKAGES = (
     "tensorflow",
@@ -60,23 +59,23 @@ def describe_environment() -> dict[str, Any]:
 
 
 def finish_run(
-    run: RunDir, job: Job, scores: Scores | None, facts: Mapping[str, Any]
+    run: RunDir,
+    job: Job,
+    metrics: Mapping[str, float] | None,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Write predictions, plots, the model card and, last, `metrics.json`.
+    """Write plots, the model card and, last, `metrics.json`.
 
     The facts are added to `environment.json`, where programs find them.
 
     Args:
         run: The run directory, its model saved.
         job: What was run.
-        scores: The saved model's scores; `None` without validation rows.
+        metrics: The saved model's; `None` without validation rows.
         facts: Parameter counts, rows and steps.
     """
-    history = run.read_history()
-    metrics = scores.metrics if scores else {}
-    if scores is not None:
-        write_jsonl(run.predictions("validation"), scores.records)
-    plot_history(history, run.plots)
+    metrics = metrics or {}
+    plot_history(run.read_history(), run.plots)
     task, config = job.task, job.config
     card = {
         "base_model": config.model,

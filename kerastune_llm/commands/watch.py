@@ -1,14 +1,15 @@
-"""What goes on beside `fit`: logs, evaluations, the best weights."""
+"""What goes on beside `fit`: logs, evaluations, the best weights, checkpoints."""
 
 import random
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, make_scorer
 from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split
-from kerastune_llm.rundir import RunDir
+from kerastune_llm.rundir import RunDir, write_jsonl
 from kerastune_llm.training.callbacks import (
     Evaluate,
     KeepBest,
@@ -17,6 +18,9 @@ from kerastune_llm.training.callbacks import (
     StopOnNaN,
     completed_steps,
 )
+from kerastune_llm.training.checkpoint import save_checkpoint
+from kerastune_llm.training.checkpointing import Checkpoints
+from kerastune_llm.training.interrupt import Interrupt
 from kerastune_llm.training.progress import Progress
 from kerastune_llm.training.scoring import Scores
 from kerastune_llm.training.tensorboard import TensorBoardLog
@@ -54,14 +58,16 @@ class StopAfter(keras.callbacks.Callback):
 
 
 class Watch:
-    """The callbacks of a run, and the scores of the best weights so far.
+    """The callbacks of a run, and what they remember of it.
 
     Args:
-        run: Where logs and the best model go.
+        run: Where logs, checkpoints and the best model go.
         job: What is run.
         model: The model that trains.
         validation: The rows to evaluate on, if there are any.
         steps: Updates of the run and of an epoch.
+        interrupt: Ends an evaluation at once when a signal comes.
+        marks: What a checkpoint recognises the run's rows and frozen weights by.
     """
 
     def __init__(
@@ -70,55 +76,84 @@ class Watch:
         job: Job,
         model: keras.Model,
         validation: Split | None,
+        *,
         steps: Steps,
+        interrupt: Interrupt,
+        marks: Mapping[str, str],
     ) -> None:
         self.run = run
         self.job = job
         self.model = model
         self.validation = validation
         self.steps = steps
-        self.best: Scores | None = None
+        self.interrupt = interrupt
+        self.marks = marks
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
         self._progress = Progress(steps.total, console)
+        settings = job.config.evaluation
+        self._keep = KeepBest(
+            job.task.best_metric, self._save_best, patience=settings.patience
+        )
+        self._log = MetricsLog(
+            run.append_history,
+            every=max(1, steps.total // LOGGED_STEPS),
+            steps_per_epoch=steps.per_epoch,
+        )
+        self._board = TensorBoardLog(
+            run.tensorboard,
+            every=self._log.every,
+            steps_per_epoch=steps.per_epoch,
+            samples=self._samples,
+        )
+        self._evaluations = Evaluate(
+            self._evaluate,
+            [self._log.on_evaluation, self._board.on_evaluation, self._keep_or_stop],
+            every=settings.every,
+            steps_per_epoch=steps.per_epoch,
+            total_steps=steps.total,
+        )
+        self._checkpoints = Checkpoints(
+            self._save_checkpoint,
+            every=job.config.runtime.checkpoint_every,
+            is_evaluated=self._evaluations.is_due,
+        )
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """Metrics of the best weights so far, if any were evaluated."""
+        return None if self._keep.best_step is None else self._keep.best_metrics
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """The callbacks, in the order in which they must be called."""
-        log = MetricsLog(
-            self.run.append_history,
-            every=max(1, self.steps.total // LOGGED_STEPS),
-            steps_per_epoch=self.steps.per_epoch,
-        )
-        board = TensorBoardLog(
-            self.run.tensorboard,
-            every=log.every,
-            steps_per_epoch=self.steps.per_epoch,
-            samples=self._samples,
-        )
-        found = [StopOnNaN(), log, board, self._progress, StopAfter(self.steps.total)]
-        if self._scorer is None:
-            return found
-        settings = self.job.config.evaluation
-        keep = KeepBest(
-            self.job.task.best_metric, self._save_best, patience=settings.patience
-        )
+        return [
+            StopOnNaN(),
+            self._log,
+            self._board,
+            self._progress,
+            StopAfter(self.steps.total),
+            # A run that is taken up again there has the evaluation before it.
+            self._checkpoints,
+            *([self._evaluations] if self._scorer else []),
+        ]
 
-        def keep_or_stop(step: int, metrics: Metrics) -> bool:
-            stops = keep.on_evaluation(step, metrics)
-            if stops:
-                console.print(
-                    f"stopping: no better {keep.metric} in {keep.patience} evaluations"
-                )
-            return stops
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what a checkpoint does."""
+        self._keep.restore(state["best"])
+        self._checkpoints.batches = state["batches"]
+        self._checkpoints.last_step = state["step"]
 
-        evaluate = Evaluate(
-            self._evaluate,
-            [log.on_evaluation, board.on_evaluation, keep_or_stop],
-            every=settings.every,
-            steps_per_epoch=self.steps.per_epoch,
-            total_steps=self.steps.total,
-        )
-        return [*found, evaluate]
+    def evaluate_restored(self) -> bool:
+        """The evaluation a checkpoint was written before; True when it ends the run."""
+        if self._scorer is not None:
+            self._evaluations.set_model(self.model)
+            self._evaluations.evaluate_now()
+        return self.model.stop_training
+
+    def save_checkpoint(self) -> None:
+        """Save the state of now, if it is not."""
+        self._checkpoints.set_model(self.model)
+        self._checkpoints.save_now()
 
     def close(self) -> None:
         """Give the terminal back, however `fit` ended."""
@@ -132,14 +167,42 @@ class Watch:
 
     def _save_best(self) -> None:
         self.save_model()
-        self.best = self._latest
+        write_jsonl(self.run.predictions("validation"), self._latest.records)
+
+    def _save_checkpoint(self, batches: int) -> None:
+        # What is written of the curves so far must not be lost with this process.
+        self._board.flush()
+        step = completed_steps(self.model)
+        state = {
+            "step": step,
+            "batches": batches,
+            "is_evaluated": self._evaluations.is_due(step),
+            "total_steps": self.steps.total,
+            "best": self._keep.state,
+            **self.marks,
+        }
+        keep = self.job.config.runtime.keep_checkpoints
+        folder = self.run.checkpoint(step)
+        others = [x for x in self.run.saved_checkpoints() if x != folder]
+        save_checkpoint(folder, self.model, state, obsolete=others[keep - 1 :])
+
+    def _keep_or_stop(self, step: int, metrics: Metrics) -> bool:
+        stops = self._keep.on_evaluation(step, metrics)
+        if stops:
+            console.print(
+                f"stopping: no better {self._keep.metric} in {self._keep.patience} "
+                "evaluations"
+            )
+        return stops
 
     def _evaluate(self) -> dict[str, float]:
-        self._latest = self._scorer.score(
-            self.validation.rows,
-            self.validation.tokenised,
-            on_batch=self._progress.on_scored,
-        )
+        # The checkpoint before it is written: a signal need not wait.
+        with self.interrupt.at_once():
+            self._latest = self._scorer.score(
+                self.validation.rows,
+                self.validation.tokenised,
+                on_batch=self._progress.on_scored,
+            )
         metrics = self._latest.metrics
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         console.print(f"step {completed_steps(self.model)}: {shown}")

@@ -123,10 +123,13 @@ class Evaluate(keras.callbacks.Callback):
         self.last_step: int | None = None
         self.metrics: dict[str, float] = {}
 
+    def is_due(self, step: int) -> bool:
+        """Whether an evaluation comes after this update."""
+        return step % self.steps == 0 or step == self.total_steps
+
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        step = completed_steps(self.model)
-        if step % self.steps == 0 or step == self.total_steps:
-            self._evaluate()
+        if self.is_due(completed_steps(self.model)):
+            self.evaluate_now()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if logs is not None:
@@ -134,9 +137,10 @@ class Evaluate(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Logs = None) -> None:
         if not self.model.stop_training:
-            self._evaluate()
+            self.evaluate_now()
 
-    def _evaluate(self) -> None:
+    def evaluate_now(self) -> None:
+        """Evaluate, unless the weights of this very step were."""
         step = completed_steps(self.model)
         if step == self.last_step:
             return
@@ -168,6 +172,21 @@ class KeepBest:
         self.best_step: int | None = None
         self.best_metrics: dict[str, float] = {}
         self.evaluations_since = 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is remembered, as plain values for `restore`."""
+        return {
+            "best_step": self.best_step,
+            "best_metrics": self.best_metrics,
+            "evaluations_since": self.evaluations_since,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.best_step = state["best_step"]
+        self.best_metrics = dict(state["best_metrics"])
+        self.evaluations_since = state["evaluations_since"]
 
     def on_evaluation(self, step: int, metrics: Metrics) -> bool:
         """Compare with the best and save; True when the patience is at its end.

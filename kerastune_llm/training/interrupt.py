@@ -14,6 +14,10 @@ logger = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """A signal came where nothing is lost by stopping at once."""
+
+
 class Interrupt(keras.callbacks.Callback):
     """Stops `fit` after the step in which a signal came; pass it as a callback.
 
@@ -24,6 +28,22 @@ class Interrupt(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.requested = False
+        self._is_at_once = False
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it, a signal does not wait for the end of the step.
+
+        Raises:
+            StoppedAtOnce: A signal comes, or came before.
+        """
+        if self.requested:
+            raise StoppedAtOnce
+        self._is_at_once = True
+        try:
+            yield
+        finally:
+            self._is_at_once = False
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.requested:
@@ -38,10 +58,11 @@ class Interrupt(keras.callbacks.Callback):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        logger.warning(
-            "%s: stopping after this step; once more to stop at once",
-            signal.Signals(number).name,
-        )
+        name = signal.Signals(number).name
+        if self._is_at_once:
+            logger.warning("%s: stopping", name)
+            raise StoppedAtOnce
+        logger.warning("%s: stopping after this step; once more to stop at once", name)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,15 @@
 """A run in TensorBoard."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.callbacks import Logs, Metrics, MetricsLog
+
+logger = logging.getLogger(__name__)
 
 _TRAINING = (
     "loss",
@@ -58,6 +61,10 @@ class TensorBoardLog(MetricsLog):
                 tf.summary.text("predictions", markdown_table(self._samples()))
         self._writer.flush()
 
+    def flush(self) -> None:
+        """Put on the disk what TensorFlow holds back."""
+        self._writer.flush()
+
     def on_train_end(self, logs: Logs = None) -> None:
         # Evaluate may still write after this: flush, do not close.
         self._writer.flush()
@@ -71,6 +78,38 @@ class TensorBoardLog(MetricsLog):
         with self._writer.as_default(record["step"]):
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)
+
+
+def cut_events(log_dir: Path, step: int) -> None:
+    """Leave out of the curves what a run that goes on from `step` repeats.
+
+    That is all after that update, and what does not come from training at that update.
+    Every file is replaced by one that ends there.
+    """
+    for file in log_dir.glob("events.*"):
+        kept = [x for x in _whole_records(file) if _is_before(x, step)]
+        # TensorBoard would read any file with `tfevents` in its name.
+        temporary = log_dir / ".cut"
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for record in kept:
+                writer.write(record)
+        temporary.replace(file)
+
+
+def _whole_records(file: Path) -> Iterator[bytes]:
+    """The records of an event file, up to one that a kill broke off."""
+    try:
+        for record in tf.data.TFRecordDataset(str(file)):
+            yield record.numpy()
+    except tf.errors.DataLossError:
+        logger.info("the last record of %s is not whole", file)
+
+
+def _is_before(record: bytes, step: int) -> bool:
+    event = tf.compat.v1.Event.FromString(record)
+    if event.step != step:
+        return event.step < step
+    return all(value.tag.startswith("train/") for value in event.summary.value)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], width: int = 300) -> str:

@@ -10,10 +10,20 @@ from kerastune_llm.verbs.verb import Verb
 INTERRUPTED = 130
 
 
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    add_config_flags(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --output, if one was begun there",
+    )
+
+
 def _run(options: argparse.Namespace, config: RunConfig) -> int:
     from kerastune_llm.commands.train import train
 
-    return INTERRUPTED if train(config).interrupted else 0
+    result = train(config, resume=options.resume)
+    return INTERRUPTED if result.interrupted else 0
 
 
 VERBS.register("train")(
@@ -22,7 +32,7 @@ VERBS.register("train")(
         usage="TASK [flags]",
         example="kerastune train squad --model google/flan-t5-small --method head "
         "--optim.epochs 3",
-        add_flags=add_config_flags,
+        add_flags=_add_flags,
         run=_run,
         config="required",
     )

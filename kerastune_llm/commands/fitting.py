@@ -1,0 +1,116 @@
+"""From a job to a model that trains: compiled, fed and fitted."""
+
+from collections.abc import Sequence
+
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.resumption import Resumption
+from kerastune_llm.commands.splits import Split
+from kerastune_llm.commands.starting_adapter import put_method
+from kerastune_llm.commands.watch import Steps, Watch
+from kerastune_llm.config import RunConfig
+from kerastune_llm.data.batching import count_steps
+from kerastune_llm.data.pipeline import build_dataset
+from kerastune_llm.methods.method import Method
+from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.surgery import ParameterTable
+from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.schedules import build_schedule
+from kerastune_llm.training.step import compile_model
+from kerastune_llm.training.strategy import get_strategy
+
+
+def planned_steps(config: RunConfig, rows: int) -> Steps:
+    """Optimizer updates of a run on that many training rows."""
+    optim = config.optim
+    per_epoch = count_steps(rows, batch_size=optim.batch_size)
+    return Steps(optim.max_steps or optim.epochs * per_epoch, per_epoch)
+
+
+def compiled_model(
+    job: Job, method: Method, total_steps: int
+) -> tuple[keras.Model, ParameterTable]:
+    """The model with the method applied, ready for `fit`, under the run's strategy."""
+    config, optim = job.config, job.config.optim
+    schedule = build_schedule(
+        optim.schedule,
+        learning_rate=optim.learning_rate,
+        warmup=optim.warmup,
+        total_steps=total_steps,
+    )
+    with get_strategy(config.runtime.strategy).scope():
+        model = load_model(
+            config.model,
+            kind=job.model_kind,
+            labels=job.task.labels or None,
+            from_scratch=config.from_scratch,
+            seed=config.runtime.seed,
+        )
+        parameters = put_method(model, method, config.adapter, job.tokenizer)
+        optimizer = build_optimizer(
+            optim.name,
+            learning_rate=schedule,
+            weight_decay=optim.weight_decay,
+            clip_norm=optim.clip_norm,
+        )
+        compile_model(
+            model,
+            optimizer,
+            jit=config.runtime.jit,
+            accumulate_steps=optim.accumulate_steps,
+            seed=config.runtime.seed,
+        )
+    return model, parameters
+
+
+def fit(
+    watch: Watch,
+    training: Split,
+    resumption: Resumption,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Keras' `fit`, from the middle of an epoch where the run goes on there.
+
+    Args:
+        watch: Holds the model; its callbacks come first.
+        training: The rows.
+        resumption: Where the run goes on; the model is there already.
+        callbacks: Called after those of `watch`.
+    """
+    model, steps = watch.model, watch.steps
+    if resumption.state:
+        watch.restore(resumption.state)
+        if resumption.is_evaluated and watch.evaluate_restored():
+            return
+    if resumption.batches >= steps.total:
+        return
+    position = divmod(resumption.batches, steps.per_epoch)
+    # What `fit` asks for the epoch, and the batch in it, that it begins with.
+    model._maybe_load_initial_counters_from_ckpt = lambda *_: position
+    model.fit(
+        _batches(watch.job, training, steps.total, resumption.batches),
+        epochs=steps.epochs,
+        steps_per_epoch=steps.per_epoch,
+        verbose=0,
+        callbacks=[*watch.callbacks(), *callbacks],
+    )
+
+
+def _batches(
+    job: Job, training: Split, total_steps: int, first_step: int
+) -> tf.data.Dataset:
+    config = job.config
+    batches = build_dataset(
+        training.tokenised,
+        tokenizer=job.tokenizer,
+        batch_size=config.optim.batch_size,
+        steps=total_steps,
+        first_step=first_step,
+        seed=config.runtime.seed,
+        batching=config.data.batching,
+        max_input_tokens=job.max_input_tokens,
+        max_target_tokens=job.max_target_tokens,
+    )
+    # If there were as many left as an epoch has, Keras would begin with the first one
+    # again at the end of an epoch; of an endless dataset it cannot say so.
+    return batches.repeat()
