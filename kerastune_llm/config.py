@@ -18,6 +18,7 @@ from kerastune_llm.config_groups import (
     EvaluationConfig,
     Group,
     MethodConfig,
+    MixtureConfig,
     OptimConfig,
     RuntimeConfig,
     TaskConfig,
@@ -44,6 +45,7 @@ class RunConfig(Group):
         "training from; its method is the run's",
     )
     method: Annotated[MethodConfig, BeforeValidator(named)] = MethodConfig()
+    mixture: MixtureConfig = MixtureConfig()
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
     runtime: RuntimeConfig = RuntimeConfig()

@@ -43,6 +43,26 @@ def _interval(value: object) -> object:
     raise ValueError("must be steps (100), a time (90s, 5m, 1h) or never")
 
 
+def _rates(value: object) -> object:
+    words = ("proportional", "equal", "temperature")
+    if value in words:
+        return value
+    try:
+        return {name: float(rate) for name, rate in dict(_split_pairs(value)).items()}
+    except (TypeError, ValueError):
+        shown = ", ".join(words)
+        raise ValueError(f"must be {shown}, or pairs such as squad=2,cola=1") from None
+
+
+def named(value: object) -> object:
+    """A bare name as the group it stands for.
+
+    >>> named("cola")
+    {'name': 'cola'}
+    """
+    return {"name": value} if isinstance(value, str) else value
+
+
 def named(value: object) -> object:
     """A bare name as the group it stands for.
 
@@ -75,8 +95,12 @@ class TaskConfig(Group):
     """The task and what is changed about it."""
 
     name: str = Field(description="task to train; `kerastune list tasks` names them")
-    kind: Literal["seq2seq", "classification"] | None = Field(
-        None, description="for custom: answers with text, or with a label"
+    kind: Literal["seq2seq", "classification", "regression", "multilabel"] | None = (
+        Field(
+            None,
+            description="for custom: answers with text, with a label, with a number, "
+            "or with several labels",
+        )
     )
     form: Literal["auto", "head", "text"] = Field(
         "auto",
@@ -85,6 +109,9 @@ class TaskConfig(Group):
     )
     input_template: str | None = Field(
         None, description='text given to the model: "question: {q} context: {c}"'
+    )
+    pair_template: str | None = Field(
+        None, description='second text of a pair, for an encoder: "{sentence2}"'
     )
     target_template: str | None = Field(
         None, description='text to be generated, for seq2seq: "{answer}"'
@@ -98,6 +125,11 @@ class TaskConfig(Group):
     )
     columns: Columns | None = Field(
         None, description="renames, template's name = column: question=q,context=c"
+    )
+    hub: str | None = Field(None, description="dataset id on the hub")
+    hub_config: str | None = Field(None, description="configuration of that dataset")
+    hub_splits: Columns | None = Field(
+        None, description="its split names: validation=test"
     )
     metrics: Names | None = Field(
         None, description="metrics; `kerastune list metrics` names them"
@@ -125,6 +157,31 @@ class MethodConfig(Group):
     def options(self) -> dict[str, Any]:
         """The hyper-parameters given for the method."""
         return dict(self.model_extra or {})
+
+
+class MixtureConfig(Group):
+    """The tasks of a mixture and how they are weighed."""
+
+    tasks: Names = Field((), description="tasks to mix: squad,cola,stsb")
+    rates: Annotated[str | dict[str, float], BeforeValidator(_rates)] = Field(
+        "proportional",
+        description="proportional, equal, temperature, or weights: squad=2,cola=1",
+    )
+    cap: PositiveInt = Field(
+        2**19, description="rows of a task that count at most, for proportional"
+    )
+    temperature: PositiveFloat = Field(
+        2.0, description="1 is proportional; the higher, the closer to equal"
+    )
+    train: Columns = Field({}, description="training files: squad=a.json,cola=b.tsv")
+    validation: Columns = Field({}, description="validation files, the same way")
+
+    @field_validator("tasks")
+    @classmethod
+    def _check_tasks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            TASKS.get(name)
+        return names
 
 
 class DataConfig(Group):

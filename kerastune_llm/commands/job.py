@@ -118,7 +118,7 @@ def data_source(config: RunConfig) -> str:
     """Where rows come from: `"files"`, `"sample"` or `"hub"`."""
     if config.data.source != "auto":
         return config.data.source
-    if config.data.train or config.data.validation:
+    if config.data.train or config.data.validation or config.mixture.train:
         return "files"
     return "sample" if config.model in BUNDLED_SETTINGS else "hub"
 

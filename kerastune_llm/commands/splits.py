@@ -9,6 +9,7 @@ import numpy as np
 
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
+from kerastune_llm.commands.mixture import mixture_rows
 from kerastune_llm.data.features import tokenise
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
@@ -31,6 +32,9 @@ def load_splits(job: Job) -> tuple[Job, Split, Split | None]:
 
     Without a validation file, a fraction of the training file's rows is held out.
     """
+    if job.task.members:
+        split = _tokenised(job, mixture_rows(job, "train"))
+        return job, split, _tokenised(job, mixture_rows(job, "validation"))
     training = _rows(job, "train")
     if job.task.lacks_labels:
         labels = discover_labels(job.task, training)
@@ -56,6 +60,8 @@ def load_validation(job: Job) -> Split:
     Raises:
         UserError: The run had none.
     """
+    if job.task.members:
+        return _tokenised(job, mixture_rows(job, "validation"))
     data, seed = job.config.data, job.config.runtime.seed
     if data_source(job.config) != "files" or data.validation is not None:
         validation = _rows(job, "validation")

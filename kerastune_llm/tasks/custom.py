@@ -74,7 +74,7 @@ def configure_task(task: Task, **options: Any) -> Task:
     if problems:
         raise UserErrors(problems)
     if not configured.best_metric:
-        key = next(iter(_metric_keys(configured)))
+        key = next(iter(metric_keys(configured)))
         configured = replace(configured, best_metric=key)
     return configured
 
@@ -121,7 +121,7 @@ def _problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]:
     metric_problems = list(_metric_problems(task.metrics, task.kind))
     yield from metric_problems
     if not metric_problems and task.best_metric:
-        keys = _metric_keys(task)
+        keys = metric_keys(task)
         if task.best_metric not in keys:
             yield unknown_name("best metric", task.best_metric, keys)
 
@@ -229,7 +229,7 @@ def scored_kind(metric: str) -> Kind:
     return _KINDS[typing.get_type_hints(METRICS.get(metric))["predictions"]]
 
 
-def _metric_keys(task: Task) -> list[str]:
+def metric_keys(task: Task) -> list[str]:
     """The names under which the task's metrics give their values, in order."""
     example = _EXAMPLES[task.kind]
     return [key for name in task.metrics for key in METRICS.get(name)(*example)]

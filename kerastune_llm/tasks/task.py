@@ -81,6 +81,7 @@ class Task:
         drops_short_rows: Leave out tsv rows with missing fields, which the task's
             official file has; otherwise they are errors.
         sample: `sample(split) -> rows`, the generated set used with no data at hand.
+        members: The tasks of a mixture, by name; empty for any other task.
         reference: The paper or data card.
     """
 
@@ -110,6 +111,7 @@ class Task:
     tsv_columns: tuple[str, ...] = ()
     drops_short_rows: bool = False
     sample: Callable[[str], Iterable[Row]] | None = None
+    members: Mapping[str, "Task"] = field(default_factory=dict)
     reference: str = ""
 
     @property

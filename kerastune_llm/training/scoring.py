@@ -16,6 +16,7 @@ from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.models.classification import Classifier
 from kerastune_llm.models.generation import Generator
 from kerastune_llm.tasks.task import Task
+from kerastune_llm.training.mixture_scoring import score_mixture
 from kerastune_llm.training.step import evaluate_loss
 
 # A label is taken when it is more likely than not.
@@ -125,7 +126,7 @@ class Scorer:
         """Metrics over all rows, the token-weighted mean loss, and a record a row."""
         answers = self.answer(tokenised, on_batch)
         references = self._references(rows)
-        metrics = score(self.task.metrics, answers.predictions, references)
+        metrics, row_scores = self._judge(rows, answers, references)
         batches = build_dataset(
             tokenised,
             tokenizer=self.tokenizer,
@@ -140,18 +141,30 @@ class Scorer:
                 "input": text,
                 "prediction": answer,
                 "references": self._reference_texts(reference),
-                "score": row_score(self.task.metrics, prediction, reference),
+                "score": own_score,
             }
-            for row_id, text, answer, prediction, reference in zip(
+            for row_id, text, answer, reference, own_score in zip(
                 rows["id"],
                 show_inputs(self.task, rows, as_text=self.as_text),
                 answers.texts,
-                answers.predictions,
                 references,
+                row_scores,
                 strict=True,
             )
         ]
         return Scores(metrics, records)
+
+    def _judge(
+        self, rows: datasets.Dataset, answers: Answers, references: Sequence[Any]
+    ) -> tuple[dict[str, float], list[float]]:
+        """Metrics over all rows, and the score of each."""
+        if self.task.members:
+            return score_mixture(self.task, answers.texts, rows)
+        names, predictions = self.task.metrics, answers.predictions
+        pairs = zip(predictions, references, strict=True)
+        return score(names, predictions, references), [
+            row_score(names, prediction, reference) for prediction, reference in pairs
+        ]
 
     def _references(self, rows: datasets.Dataset) -> Sequence[Any]:
         return list(rows["label" if self.task.has_labels else "references"])

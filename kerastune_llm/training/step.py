@@ -8,6 +8,7 @@ from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.accumulation import Batch, accumulate
 from kerastune_llm.training.dropout import dropout_from
+from kerastune_llm.training.losses import is_label_sets, label_set_losses, loss_of
 
 IGNORED = -100
 
@@ -31,7 +32,7 @@ def compile_model(
         accumulate_steps: Parts that a batch is computed in, for less memory.
         seed: Decides, with the number of the update, what dropout drops.
     """
-    model.compile(optimizer=optimizer, loss=model.hf_compute_loss, jit_compile=jit)
+    model.compile(optimizer=optimizer, loss=loss_of(model), jit_compile=jit)
     model.train_step = functools.partial(
         train_step, model, accumulate_steps=accumulate_steps, seed=seed
     )
@@ -106,7 +107,8 @@ def loss_sum(
     Args:
         model: A model whose output has `loss` when it is given `labels`.
         batch: `input_ids` `[batch, length]` and `labels`: `[batch, length]` tokens, or
-            `[batch]` classes or values; -100 marks no label.
+            `[batch]` classes or values, where -100 marks no label; or float
+            `[batch, labels]` of 0 and 1 for label sets.
         training: Whether dropout is on.
         rows: Mask `[batch]` of the rows whose labels count; default: all.
 
@@ -116,6 +118,10 @@ def loss_sum(
     labels = batch["labels"]
     mask = _label_mask(labels, rows)
     count = tf.reduce_sum(tf.cast(mask, tf.float32))
+    if is_label_sets(labels):
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        losses = label_set_losses(labels, model(inputs, training=training).logits)
+        return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
     if _is_text(labels):
         # Transformers' mean over no token is 0/0: give it some, and count none.
         given = tf.where(mask, labels, IGNORED)
@@ -200,6 +206,9 @@ def _is_text(labels: tf.Tensor) -> bool:
 
 
 def _label_mask(labels: tf.Tensor, rows: tf.Tensor | None = None) -> tf.Tensor:
+    if is_label_sets(labels):
+        # One loss a row.
+        labels = labels[:, 0]
     mask = tf.ones_like(labels, tf.bool)
     if labels.dtype.is_integer:
         mask = labels != IGNORED
@@ -209,6 +218,7 @@ def _label_mask(labels: tf.Tensor, rows: tf.Tensor | None = None) -> tf.Tensor:
 
 
 def _label_count(labels: tf.Tensor) -> tf.Tensor:
+    """Label tokens, or rows for a head."""
     return tf.reduce_sum(tf.cast(_label_mask(labels), tf.float32))
 
 

@@ -41,7 +41,7 @@ def add_config_flags(
     add_fields(parser, "task", without=("name",))
     if "method" not in without:
         _add_method_flags(parser)
-    for group in ("data", "optim", "runtime", "evaluation"):
+    for group in ("mixture", "data", "optim", "runtime", "evaluation"):
         add_fields(parser, group)
 
 

@@ -17,8 +17,8 @@ from kerastune_llm.tasks.task import (
     template_problem,
 )
 
-# `custom` becomes a task by the user's options only.
-READY = [name for name in TASKS.names() if name != "custom"]
+# These become tasks by the user's options only.
+READY = [name for name in TASKS.names() if name not in ("custom", "mixture")]
 WITH_SAMPLE = [name for name in READY if get_task(name).sample is not None]
 
 
