@@ -45,7 +45,8 @@ def transfer(values: Mapping[str, Any], *, tasks: Sequence[str]) -> Transfer:
         values: Nested values of a RunConfig that hold for every task; without a
             method, `lora`.
         tasks: Registered names, or configuration files (json, yaml) with a task and
-            its data, which are named after the file.
+            its data. A file gives the task its name; what it says goes before the
+            common values.
 
     Raises:
         UserErrors: Something is wrong with a configuration, the tasks cannot be scored
@@ -107,16 +108,33 @@ def _configs(values: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, RunCo
         raise UserError(
             "Two of the tasks have the same name.", received=",".join(tasks)
         )
+    _check_common(configs)
     return configs
+
+
+def _check_common(configs: Mapping[str, RunConfig]) -> None:
+    """Refuse files that ask for models between which nothing can move."""
+    common = {"model", "from_scratch", "method"}
+    shown = {
+        name: config.model_dump(include=common) for name, config in configs.items()
+    }
+    first = next(iter(shown.values()))
+    other = next((name for name, values in shown.items() if values != first), None)
+    if other is not None:
+        raise UserError(
+            "All tasks need the same base model and method.",
+            received=f"{next(iter(shown))}: {first}; {other}: {shown[other]}",
+            mend="leave them out of the tasks' files, and say --model and --method",
+        )
 
 
 def _own_values(entry: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The name of one of `--tasks`, and the values that are its own."""
     if Path(entry).suffix in _FILES:
         return Path(entry).stem, read_config_file(Path(entry))
-    if "train" in values.get("data", {}):
+    if {"train", "validation"} & set(values.get("data", {})):
         raise UserError(
-            "One training file cannot serve several tasks.",
+            "One file cannot serve several tasks.",
             mend="a configuration file for each, with task and data: --tasks a.yaml,"
             "b.yaml",
         )
@@ -132,7 +150,7 @@ def _check_comparable(jobs: Mapping[str, Job]) -> None:
     heads = {name: job for name, job in jobs.items() if not job.as_text}
     answers = {(job.task.kind, job.task.labels) for job in heads.values()}
     same = len(answers) == 1 and len(heads) == len(jobs)
-    if not heads or (same and all(job.task.labels for job in heads.values())):
+    if not heads or (same and all(map(_knows_labels, heads.values()))):
         return
     shown = "; ".join(
         f"{name}: {', '.join(job.task.labels) or 'labels not yet known'}"
@@ -147,6 +165,10 @@ def _check_comparable(jobs: Mapping[str, Job]) -> None:
         received=shown,
         mend="--task.form text with a T5-like --model",
     )
+
+
+def _knows_labels(job: Job) -> bool:
+    return bool(job.task.labels) or job.task.kind == "regression"
 
 
 def _default_folder(config: RunConfig, names: Iterable[str]) -> Path:

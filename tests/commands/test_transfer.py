@@ -85,6 +85,7 @@ def own_task(tmp_path_factory) -> Path:
         ("--tasks cola,squad --method lroa", "Did you mean lora"),
         ("--tasks cola,squad --method.rank x", "--method.rank"),
         ("--tasks cola,squad --data.train x.csv", "cannot serve several tasks"),
+        ("--tasks cola,squad --data.validation x.csv", "cannot serve several tasks"),
         ("--tasks cola,absent.yaml", "cannot be read"),
         ("--tasks cola,squad --optim.lr 1", "Unknown flag --optim.lr"),
     ],
@@ -93,6 +94,13 @@ def test_what_is_refused(flags, message, tmp_path, capsys):
     assert main(f"transfer {flags} --output {tmp_path}".split()) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_tasks_with_models_of_their_own_are_refused(own_task, tmp_path, capsys):
+    own_task.write_text(own_task.read_text() + "model: minilm\n")
+    argv = f"transfer --tasks cola,{own_task} --output {tmp_path}/out"
+    assert main(argv.split()) == 2
+    assert "same base model and method" in capsys.readouterr().err
 
 
 def test_a_head_does_not_transfer_to_other_labels(own_task, tmp_path, capsys):
