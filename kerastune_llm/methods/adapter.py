@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.method import check_fields
@@ -50,6 +50,9 @@ class Adapter:
         modules_to_save: Ends of names of modules that train whole and are saved with
             the adapter, comma-separated.
     """
+
+    # Within the paper's range of 3e-5 to 3e-3.
+    default_learning_rate: ClassVar[float] = 1e-3
 
     bottleneck: int | None = None
     activation: Activation = "relu"

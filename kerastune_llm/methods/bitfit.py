@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.methods.targets import free_modules, head_modules, saved_names
 from kerastune_llm.registry import METHODS
@@ -31,6 +31,9 @@ class BitFit:
         modules_to_save: Ends of names of modules that train whole and are saved with
             the biases, comma-separated.
     """
+
+    # The paper's range is 1e-4 to 1e-3.
+    default_learning_rate: ClassVar[float] = 1e-3
 
     modules_to_save: tuple[str, ...] = ()
 

@@ -1,7 +1,8 @@
 """Which variables of a model train, and how many parameters there are of each part."""
 
+import contextlib
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from kerastune_llm.backend import keras, tf, transformers
@@ -116,6 +117,13 @@ def set_trainable(model: keras.Model, names: Collection[str]) -> None:
     model.train_function = None
 
 
+def trainable_names(model: keras.Model) -> frozenset[str]:
+    """PyTorch names of the parameters that train now."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    parameters = torch_parameters(model).items()
+    return frozenset(name for name, p in parameters if id(p.variable) in trainable)
+
+
 def count_parameters(model: keras.Model, later: Collection[str] = ()) -> ParameterTable:
     """Total and trainable parameters of a built model by part.
 
@@ -123,35 +131,31 @@ def count_parameters(model: keras.Model, later: Collection[str] = ()) -> Paramet
         model: A built transformers model.
         later: Names of parameters that train later in the run, if they do not yet.
     """
-    layout = layout_of(model)
-    trainable = {id(variable) for variable in model.trainable_variables}
+    layout, trainable = layout_of(model), trainable_names(model)
     counts = {part: PartCount(part, 0, 0) for part in PARTS}
     for name, parameter in torch_parameters(model).items():
         row, size = counts[layout.parts[name]], parameter.variable.shape.num_elements()
-        trains = id(parameter.variable) in trainable
-        waits = not trains and name in later
+        waits = name in later and name not in trainable
         counts[row.part] = PartCount(
             row.part,
             row.total + size,
-            row.trainable + size * (trains or waits),
+            row.trainable + size * (waits or name in trainable),
             row.later + size * waits,
         )
     rows = tuple(row for row in counts.values() if row.total)
     return ParameterTable(rows, layout.head_is_tied)
 
 
-def count_parameters_of_config(
-    config: transformers.PretrainedConfig,
-    prepare: Callable[[keras.Model], object] | None = None,
-) -> ParameterTable:
-    """Count the model a configuration describes, without memory for its weights.
+@contextlib.contextmanager
+def shapes_only(config: transformers.PretrainedConfig) -> Iterator[keras.Model]:
+    """The built model a configuration describes, without memory for its weights.
 
-    The model is built inside a graph that never runs, where a variable is a shape.
+    It lives in a graph that never runs, where a variable is a shape: methods can be
+    applied to it, and nothing computed with it.
 
     Args:
-        config: Of an encoder-decoder (counted with its LM head) or of an encoder
-            (counted with a classifier over `config.num_labels`).
-        prepare: Called with the built model before the count: what applies a method.
+        config: Of an encoder-decoder (built with its LM head) or of an encoder (built
+            with a classifier over `config.num_labels`).
     """
     auto = (
         transformers.TFAutoModelForSeq2SeqLM
@@ -163,6 +167,20 @@ def count_parameters_of_config(
         warnings.filterwarnings("ignore", message="The initializer .* is unseeded")
         model = auto.from_config(config)
         model.build_in_name_scope()
+        yield model
+
+
+def count_parameters_of_config(
+    config: transformers.PretrainedConfig,
+    prepare: Callable[[keras.Model], object] | None = None,
+) -> ParameterTable:
+    """Count the model a configuration describes, as `shapes_only` builds it.
+
+    Args:
+        config: The configuration.
+        prepare: Called with the built model before the count: what applies a method.
+    """
+    with shapes_only(config) as model:
         if prepare is not None:
             prepare(model)
         return count_parameters(model)

@@ -18,7 +18,7 @@ class Thaw(keras.callbacks.Callback):
     goes on where it was. Needs an optimizer of `build_optimizer`: Adam corrects its
     moments, which begin at zero, by the number of updates, and Keras' own counts them
     from the beginning of the run. The first hundred updates of a weight thawed later
-    would be up to 6.5 times too long (with the default betas).
+    would be up to 6.6 times too long (with the usual betas).
 
     Args:
         stages: Names that train, as in `torch_parameters(model)`; each stage holds

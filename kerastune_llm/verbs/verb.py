@@ -25,6 +25,7 @@ class Verb:
             and where `config` is not `"none"` the checked RunConfig as well.
         config: Whether the flags describe a run: `"optional"` gives `None` where
             there are none.
+        default_task: The task where none is named, for a verb that reads no rows.
     """
 
     summary: str
@@ -33,6 +34,7 @@ class Verb:
     add_flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[..., int]
     config: Literal["none", "optional", "required"] = "none"
+    default_task: str | None = None
 
 
 def run_verb(options: argparse.Namespace, problems: list[UserError]) -> int:
@@ -63,6 +65,8 @@ def _config(
         if problems:
             raise UserErrors(problems)
         return None
+    if verb.default_task is not None:
+        values = merge({"task": verb.default_task}, values)
     try:
         config = RunConfig.parse(values, tuple(problems))
     except UserError as error:
