@@ -63,15 +63,6 @@ def named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-def named(value: object) -> object:
-    """A bare name as the group it stands for.
-
-    >>> named("cola")
-    {'name': 'cola'}
-    """
-    return {"name": value} if isinstance(value, str) else value
-
-
 Interval = Annotated[int | str, BeforeValidator(_interval)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
