@@ -10,7 +10,11 @@ from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.errors import UserErrors
-from kerastune_llm.methods.method import DEFAULT_LEARNING_RATE, own_learning_rate
+from kerastune_llm.methods.method import (
+    DEFAULT_LEARNING_RATE,
+    make_method,
+    own_learning_rate,
+)
 from kerastune_llm.models.compatibility import misfits, position_limit
 from kerastune_llm.models.model_config import class_for, load_config, supports_head
 from kerastune_llm.models.tokenizer import load_tokenizer
@@ -55,7 +59,8 @@ class Job:
     def max_input_tokens(self) -> int:
         """Length inputs are cut at: as asked for, else the task's, if it fits."""
         asked = self.config.data.max_input_tokens
-        limit = position_limit(self.model_config, self.tokenizer)
+        reserved = virtual_tokens(self.config)
+        limit = position_limit(self.model_config, self.tokenizer, reserved)
         wanted = self.task.max_input_tokens
         return asked or (min(wanted, limit) if limit else wanted)
 
@@ -148,11 +153,18 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Job:
             job.tokenizer,
             max_input_tokens=job.max_input_tokens,
             max_target_tokens=job.max_target_tokens if as_text else 0,
+            reserved=virtual_tokens(config),
         )
     )
     if problems:
         raise UserErrors(problems)
     return job
+
+
+def virtual_tokens(config: RunConfig) -> int:
+    """Positions that the method of a run takes: those of a prefix or a prompt."""
+    method = make_method(config.method.name, config.method.options)
+    return getattr(method, "num_virtual_tokens", 0)
 
 
 def make_scorer(job: Job, model: keras.Model) -> Scorer:

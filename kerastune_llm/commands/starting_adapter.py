@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from kerastune_llm.backend import keras
 from kerastune_llm.config import RunConfig, flag_of, merge
 from kerastune_llm.errors import UserError
@@ -52,9 +54,14 @@ def with_method_of_adapter(config: RunConfig) -> RunConfig:
 
 
 def put_method(
-    model: keras.Model, method: Method, adapter: Path | None
+    model: keras.Model,
+    method: Method,
+    adapter: Path | None,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> ParameterTable:
     """Apply a method to a model, or put the adapter that goes on training onto it.
+
+    The tokenizer is the model's, for a method that starts from a text.
 
     Returns:
         Total and trainable parameters by part.
@@ -63,7 +70,7 @@ def put_method(
         UserError: The method or the adapter does not suit this model.
     """
     if adapter is None:
-        return apply_method(model, method)
+        return apply_method(model, method, tokenizer=tokenizer)
     load_adapter(model, adapter)
     return count_parameters(model)
 

@@ -8,18 +8,23 @@ from kerastune_llm.methods.method import (
     DeltaMethod,
     Method,
     StagedMethod,
+    TokenizedMethod,
     make_method,
 )
 
 if TYPE_CHECKING:
-    from kerastune_llm.backend import keras
+    from kerastune_llm.backend import keras, transformers
     from kerastune_llm.models.delta_layers import DeltaLayer
     from kerastune_llm.models.layout import Layout
     from kerastune_llm.models.surgery import ParameterTable
 
 
 def apply_method(
-    model: "keras.Model", method: "Method | str", **options: object
+    model: "keras.Model",
+    method: "Method | str",
+    *,
+    tokenizer: "transformers.PreTrainedTokenizerBase | None" = None,
+    **options: object,
 ) -> "ParameterTable":
     """Make a model train the way `method` says; nothing changes unless all checks pass.
 
@@ -28,6 +33,7 @@ def apply_method(
     Args:
         model: A built transformers model.
         method: A method such as `LastN(blocks=2)`, or the name of a registered one.
+        tokenizer: The model's, where a hyper-parameter is a text.
         **options: Hyper-parameters of the method called by name.
 
     Returns:
@@ -48,6 +54,8 @@ def apply_method(
     from kerastune_llm.models.surgery import count_parameters, set_trainable
 
     chosen = _chosen(method, options)
+    if tokenizer is not None and isinstance(chosen, TokenizedMethod):
+        chosen = chosen.tokenised(tokenizer)
     _check_built(model)
     layout = layout_of(model)
     check_plain(layout)

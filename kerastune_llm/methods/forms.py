@@ -41,7 +41,8 @@ class Form:
             on the model; they go before those of `fields`.
         pack: `(values by our parameter names, sites)` to tensors by the file's keys,
             where they are not the same ones under other names.
-        unpack: `(tensors by the file's keys, sites)` back to values by our names.
+        unpack: `(tensors by the file's keys, sites, the file's settings)` back to
+            values by our names.
     """
 
     peft_type: str
@@ -49,7 +50,7 @@ class Form:
     fields: Mapping[str, str]
     model_values: "ModelValues" = lambda method, layout, model_config: {}
     pack: "Callable[[Tensors, tuple[str, ...]], Tensors] | None" = None
-    unpack: "Callable[[Tensors, tuple[str, ...]], Tensors] | None" = None
+    unpack: "Callable[[Tensors, tuple[str, ...], Mapping], Tensors] | None" = None
 
     @property
     def is_pefts(self) -> bool:

@@ -35,7 +35,7 @@ from kerastune_llm.errors import UserError, UserErrors, nearest
 from kerastune_llm.registry import METHODS
 
 if TYPE_CHECKING:
-    from kerastune_llm.backend import keras
+    from kerastune_llm.backend import keras, transformers
     from kerastune_llm.models.delta_layers import DeltaLayer
     from kerastune_llm.models.layout import Layout
 
@@ -60,6 +60,15 @@ class Method(Protocol):
         Raises:
             UserError: The hyper-parameters do not suit this model.
         """
+        ...
+
+
+@runtime_checkable
+class TokenizedMethod(Method, Protocol):
+    """The contract of a method with a text among its hyper-parameters."""
+
+    def tokenised(self, tokenizer: "transformers.PreTrainedTokenizerBase") -> Method:
+        """The same method with the text's token ids."""
         ...
 
 

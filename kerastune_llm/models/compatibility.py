@@ -13,15 +13,17 @@ from kerastune_llm.errors import UserError
 def position_limit(
     config: transformers.PretrainedConfig,
     tokenizer: transformers.PreTrainedTokenizerBase,
+    reserved: int = 0,
 ) -> int | None:
     """The longest input in tokens, `None` for relative positions such as T5's.
 
-    RoBERTa's table has two rows more than positions; its tokenizer knows.
+    RoBERTa's table has two rows more than positions; its tokenizer knows. `reserved`
+    positions are taken by a prefix or a prompt.
     """
     positions = getattr(config, "max_position_embeddings", None)
     if not positions or positions < 0:
         return None
-    return min(positions, tokenizer.model_max_length)
+    return min(positions, tokenizer.model_max_length) - reserved
 
 
 def misfits(
@@ -30,6 +32,7 @@ def misfits(
     *,
     max_input_tokens: int,
     max_target_tokens: int = 0,
+    reserved: int = 0,
 ) -> Iterator[UserError]:
     """What does not fit, one error each.
 
@@ -38,6 +41,7 @@ def misfits(
         tokenizer: The tokenizer that makes its input.
         max_input_tokens: Longest input.
         max_target_tokens: Longest target; 0 for a model that writes none.
+        reserved: Positions that a prefix or a prompt takes.
     """
     vocabulary = getattr(config, "vocab_size", None)
     if vocabulary and len(tokenizer) > vocabulary:
@@ -52,7 +56,7 @@ def misfits(
             "The tokenizer has no padding token.",
             mend='"pad_token" in the model folder\'s tokenizer_config.json',
         )
-    limit = position_limit(config, tokenizer)
+    limit = position_limit(config, tokenizer, reserved)
     lengths = {"input": max_input_tokens, "target": max_target_tokens}
     for name, length in lengths.items():
         if limit is not None and length > limit:

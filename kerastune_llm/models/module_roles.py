@@ -122,3 +122,12 @@ def role_of(module: str, suffixes: Suffixes) -> Role | None:
         if f".{module}".endswith(f".{suffix}")
     ]
     return max(fitting)[1] if fitting else None
+
+
+def is_cross_attention(module: str) -> bool:
+    """Whether a module is in a decoder's attention to the encoder.
+
+    >>> is_cross_attention("decoder.block.0.layer.1.EncDecAttention.q")
+    True
+    """
+    return not {"EncDecAttention", "encoder_attn"}.isdisjoint(module.split("."))

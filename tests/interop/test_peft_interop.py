@@ -35,6 +35,26 @@ FORMS = {
     "all-linear": ("lora", {"target_modules": "all-linear"}, None),
     "modules-to-save": ("lora", {"modules_to_save": ()}, {"modules_to_save": []}),
     "ia3": ("ia3", {}, {}),
+    "prefix": ("prefix", {"num_virtual_tokens": 5}, {"num_virtual_tokens": 5}),
+    "prefix-projected": (
+        "prefix",
+        {"num_virtual_tokens": 4, "use_projection": True, "projection_width": 12},
+        {"num_virtual_tokens": 4, "prefix_projection": True, "encoder_hidden_size": 12},
+    ),
+    "prompt": ("prompt", {"num_virtual_tokens": 5}, {"num_virtual_tokens": 5}),
+    # PEFT's default for an encoder-decoder keeps as many vectors again, unused.
+    "prompt-single": (
+        "prompt",
+        {"num_virtual_tokens": 3, "initial_tokens": (7, 9)},
+        {"num_virtual_tokens": 3, "num_transformer_submodules": 1},
+    ),
+}
+CLASSES = {
+    "lora": "LoraConfig",
+    "dora": "LoraConfig",
+    "ia3": "IA3Config",
+    "prefix": "PrefixTuningConfig",
+    "prompt": "PromptTuningConfig",
 }
 CASES = [f"{model}-{form}" for model in MODELS for form in FORMS]
 
@@ -79,6 +99,7 @@ def write_case(case: str, base: Path, folder: Path) -> np.ndarray:
     inputs = {n: v.numpy().astype(np.int64) for n, v in batch.items() if n != "labels"}
     if MODELS[name] == "SEQ_2_SEQ_LM":
         inputs["decoder_input_ids"] = batch["labels"].numpy().astype(np.int64)
+    inputs["attention_mask"][0, -3:] = 0
     np.savez(folder / "inputs.npz", **inputs)
     before = logits(model, folder)
     apply_method(model, method, **ours)
@@ -87,7 +108,7 @@ def write_case(case: str, base: Path, folder: Path) -> np.ndarray:
     description = {
         "base": str(base),
         "task": MODELS[name],
-        "class": "IA3Config" if method == "ia3" else "LoraConfig",
+        "class": CLASSES[method],
         "options": theirs,
     }
     (folder / "case.json").write_text(json.dumps(description))

@@ -53,12 +53,14 @@ class AdapterConfig:
         modules_to_save: Modules that PEFT saved whole, heads included.
         base_model: Name or path of the model it was trained on; may be empty.
         task_type: PEFT's task; empty where none is given.
+        settings: Everything the file says.
     """
 
     method: DeltaMethod
     modules_to_save: tuple[str, ...]
     base_model: str
     task_type: str
+    settings: Mapping[str, Any]
 
 
 def task_type(layout: Layout) -> str:
@@ -114,6 +116,7 @@ def read_config(folder: Path) -> AdapterConfig:
         modules_to_save=tuple(given.get("modules_to_save", ())),
         base_model=given.get("base_model_name_or_path", ""),
         task_type=given.get("task_type", ""),
+        settings=values,
     )
 
 

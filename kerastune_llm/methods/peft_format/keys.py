@@ -39,11 +39,13 @@ def peft_tensors(
 
 
 def parameter_values(
-    stored: Mapping[str, Value], sites: Collection[str] = ()
+    stored: Mapping[str, Value],
+    sites: Collection[str] = (),
+    settings: Mapping[str, object] | None = None,
 ) -> dict[str, Value]:
     """Stored values by parameter name, without the copies that PEFT adds.
 
-    The reverse of `peft_tensors`; it needs no sites.
+    The reverse of `peft_tensors`; it needs no sites and no settings.
 
     With `bias="all"` PEFT writes a saved module's bias three times: its own, and both
     of the wrapper's, of which one is the untrained original.

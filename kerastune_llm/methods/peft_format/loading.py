@@ -67,7 +67,7 @@ def load_adapter(model: keras.Model, folder: str | Path) -> DeltaMethod:
     except UserError as error:
         raise _misfit(model, config, [str(error)]) from error
     unpack = form_of(type(method)).unpack or parameter_values
-    values = unpack(stored, method.sites(layout))
+    values = unpack(stored, method.sites(layout), config.settings)
     parameters = _parameters(model, layers.values(), own | layout.fixed)
     optional = _optional(config, layout, own)
     _check_fit(model, config, parameters, values, optional)
