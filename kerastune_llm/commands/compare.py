@@ -71,7 +71,9 @@ def compare(
     ]
     progress = run_trials(study, trials)
     records = [_record(study, trial) for trial in progress.finished]
-    rows = write_report(study.path, records, progress, config.task.name, metric)
+    rows = write_report(
+        study.path, records, progress=progress, task=config.task.name, metric=metric
+    )
     return Comparison(study.path, rows, progress)
 
 

@@ -57,6 +57,7 @@ COLUMNS = (
 def write_report(
     folder: Path,
     records: Sequence[Record],
+    *,
     progress: Progress,
     task: str,
     metric: str,
@@ -75,11 +76,11 @@ def write_report(
     """
     if not records:
         return []
-    lower = metric == "loss"
-    rows = summarise(records, lower_is_better=lower)
+    is_loss = metric == "loss"
+    rows = summarise(records, lower_is_better=is_loss)
     rankings = {
-        "performance": rank_by_performance(rows, lower_is_better=lower),
-        "convergence": rank_by_convergence(rows, lower_is_better=lower),
+        "performance": rank_by_performance(rows, lower_is_better=is_loss),
+        "convergence": rank_by_convergence(rows, lower_is_better=is_loss),
     }
     values = [row.to_values() for row in rows]
     record = {

@@ -71,7 +71,7 @@ def transfer(values: Mapping[str, Any], *, tasks: Sequence[str]) -> Transfer:
     if progress.interrupted or not progress.finished:
         return Transfer(study.path, {}, progress)
     scores = _scores(study, progress.finished, with_base=jobs[trials[0].name].as_text)
-    write_report(study.path, scores, progress, common)
+    write_report(study.path, scores, progress=progress, config=common)
     return Transfer(study.path, scores, progress)
 
 

@@ -44,6 +44,7 @@ HEADS = (
 def write_report(
     folder: Path,
     scores: Mapping[str, Mapping[str, float]],
+    *,
     progress: Progress,
     config: RunConfig,
 ) -> None:

@@ -75,10 +75,15 @@ class Row:
 
 def summarise(records: Iterable[Record], *, lower_is_better: bool = False) -> list[Row]:
     """One row a group, in the order in which the groups first come."""
+    return [_row(runs, lower_is_better) for runs in by_group(records).values()]
+
+
+def by_group(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each group, in the order in which they come."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.group, []).append(record)
-    return [_row(runs, lower_is_better) for runs in groups.values()]
+    return groups
 
 
 def _row(runs: Sequence[Record], lower_is_better: bool) -> Row:

@@ -8,7 +8,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerastune_llm.training.comparison import Points, Record
+from kerastune_llm.training.comparison import Points, Record, by_group
 
 # Ten colours of matplotlib's cycle; beyond them the line's style tells groups apart.
 _STYLES = ("-", "--", ":", "-.")
@@ -26,12 +26,9 @@ def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None
         metric: Name of the metric, for the axis.
         path: The png to write.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.group, []).append(record)
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     scores, losses = figure.subplots(1, 2)
-    for index, (group, runs) in enumerate(groups.items()):
+    for index, (group, runs) in enumerate(by_group(records).items()):
         style = _STYLES[index // _COLOURS % len(_STYLES)]
         curves = [_series(run.evaluations) for run in runs]
         _draw_band(scores, group, curves, f"o{style}")
