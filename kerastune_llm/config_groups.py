@@ -281,6 +281,9 @@ class EvaluationConfig(Group):
     )
     batch_size: PositiveInt = Field(16, description="rows scored at a time")
     num_beams: PositiveInt = Field(1, description="1 is greedy")
+    confidence: bool = Field(
+        False, description="95 % intervals of the metrics, by resampling rows"
+    )
     max_new_tokens: PositiveInt | None = Field(
         None, description="longest answer in tokens (default: the target length)"
     )

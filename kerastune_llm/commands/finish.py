@@ -14,6 +14,7 @@ from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.config import read_config_file
 from kerastune_llm.rundir import RunDir, write_json, write_text
+from kerastune_llm.training.prediction_plots import plot_confusion, plot_lengths
 from kerastune_llm.training.reports import (
     USE_ADAPTER,
     USE_MODEL,
@@ -37,8 +38,9 @@ def begin_run(run: RunDir, job: Job) -> None:
     values = job.config.to_values()
     if job.task.labels:
         values["task"]["labels"] = list(job.task.labels)
-    write_json(run.config, values)
     write_json(run.environment, describe_environment())
+    # The last: it is what tells that a run was begun.
+    write_json(run.config, values)
 
 
 def describe_environment() -> dict[str, Any]:
@@ -76,6 +78,7 @@ def finish_run(
     """
     metrics = metrics or {}
     plot_history(run.read_history(), run.plots)
+    _plot_predictions(run, job)
     task, config = job.task, job.config
     card = {
         "base_model": config.model,
@@ -91,6 +94,19 @@ def finish_run(
     environment = read_config_file(run.environment)
     write_json(run.environment, {**environment, "trained": dict(facts)})
     write_json(run.metrics, metrics)
+
+
+def _plot_predictions(run: RunDir, job: Job) -> None:
+    """Where labels are confused; how the length of an input matters for a text."""
+    file = run.predictions("validation")
+    if not file.exists():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    if job.task.kind == "classification":
+        plot_confusion(records, job.task.labels, run.plots / "confusion.png")
+    elif job.task.kind == "seq2seq":
+        plot_lengths(records, run.plots / "lengths.png")
 
 
 def say_what_next(run: RunDir, job: Job) -> None:

@@ -179,4 +179,5 @@ def make_scorer(job: Job, model: keras.Model) -> Scorer:
         num_beams=evaluation.num_beams,
         max_new_tokens=evaluation.max_new_tokens or job.max_target_tokens,
         max_input_tokens=job.max_input_tokens,
+        use_intervals=evaluation.confidence,
     )

@@ -1,6 +1,6 @@
 """Scores of a mixture: each task by its own metrics, and the mean of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,10 @@ from kerastune_llm.tasks.task import Task
 
 
 def score_mixture(
-    task: Task, texts: Sequence[str], rows: datasets.Dataset
+    task: Task,
+    texts: Sequence[str],
+    rows: datasets.Dataset,
+    score_rows: Callable[..., dict[str, float]] = score,
 ) -> tuple[dict[str, float], list[float]]:
     """Metrics by `task/metric`, their `mean` in percent, and each row's own score.
 
@@ -20,6 +23,7 @@ def score_mixture(
         task: The mixture.
         texts: What the model wrote, one text a row.
         rows: Rows of `as_mixture_rows`.
+        score_rows: `score`, or `score_with_intervals`.
     """
     metrics: dict[str, float] = {}
     row_scores = [0.0] * len(texts)
@@ -32,7 +36,7 @@ def score_mixture(
         member = _labels_known(member, [references[place] for place in places])
         predictions = [read_answer(member, texts[place]) for place in places]
         truth = [_truth(member, references[place]) for place in places]
-        found = score(member.metrics, predictions, truth)
+        found = score_rows(member.metrics, predictions, truth)
         metrics |= {f"{name}/{key}": value for key, value in found.items()}
         # Metrics of texts are percentages, those of labels shares of one.
         scale = 100.0 if member.has_labels else 1.0

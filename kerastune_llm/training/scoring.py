@@ -12,6 +12,7 @@ from kerastune_llm.backend import keras
 from kerastune_llm.data.answers import answer_text, read_answer
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.data.render import show_inputs
+from kerastune_llm.metrics.bootstrap import score_with_intervals
 from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.models.classification import Classifier
 from kerastune_llm.models.generation import Generator
@@ -59,6 +60,7 @@ class Scorer:
         num_beams: 1 is greedy.
         max_new_tokens: Longest answer, in tokens.
         max_input_tokens: Longest input, in tokens.
+        use_intervals: Whether metrics come with their 95 % intervals.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Scorer:
         num_beams: int = 1,
         max_new_tokens: int = 32,
         max_input_tokens: int = 512,
+        use_intervals: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.task = task
         self.as_text = as_text
         self.batch_size = batch_size
+        self._score = score_with_intervals if use_intervals else score
         if as_text:
             self._model_answers = Generator(
                 model,
@@ -159,10 +163,10 @@ class Scorer:
     ) -> tuple[dict[str, float], list[float]]:
         """Metrics over all rows, and the score of each."""
         if self.task.members:
-            return score_mixture(self.task, answers.texts, rows)
+            return score_mixture(self.task, answers.texts, rows, self._score)
         names, predictions = self.task.metrics, answers.predictions
         pairs = zip(predictions, references, strict=True)
-        return score(names, predictions, references), [
+        return self._score(names, predictions, references), [
             row_score(names, prediction, reference) for prediction, reference in pairs
         ]
 

@@ -12,7 +12,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
     parser.add_argument("--output", type=Path, help="folder for metrics, predictions")
     add_fields(parser, "data", only=("source", "validation", "max_validation_samples"))
-    add_fields(parser, "evaluation", only=("batch_size", "num_beams"))
+    add_fields(parser, "evaluation", only=("batch_size", "num_beams", "confidence"))
+    add_fields(parser, "task", only=("hub_splits",))
 
 
 def _run(options: argparse.Namespace) -> int:

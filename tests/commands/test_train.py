@@ -56,6 +56,7 @@ def test_run_directory_has_exactly_its_files(squad_run):
     expected = RUN_FILES | {
         "model/generation_config.json",
         "model/spiece.model",
+        "plots/lengths.png",
         "tensorboard",
     }
     assert files_of(squad_run) == expected
