@@ -28,8 +28,10 @@ BUNDLED_SETTINGS: dict[str, dict[str, float | int]] = {
     "starter": {"batch_size": 32, "epochs": 5, "warmup": 0.05},
     "minilm": {"batch_size": 32},
 }
-# For the methods without a learning rate of their own.
-BUNDLED_LEARNING_RATES: dict[str, float] = {"starter": 1e-3}
+# By method; methods without a learning rate of their own go by that of `full`.
+BUNDLED_LEARNING_RATES: dict[str, dict[str, float]] = {
+    "starter": {"full": 1e-3, "lora": 3e-3, "dora": 3e-3},
+}
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ def with_bundled_settings(config: RunConfig) -> RunConfig:
 def with_learning_rate(config: RunConfig) -> RunConfig:
     """The configuration with a learning rate; the log says where it comes from.
 
-    The first there is: what was asked for, the method's own, the bundled model's,
-    and 5e-5. A method that adds small layers brings its own, because how fast those
-    learn hardly depends on the model.
+    The first there is: what was asked for, what a bundled model is best trained with
+    by this method, the method's own, and 5e-5. A method that adds small layers brings
+    its own: they begin at nothing, and learn far faster than a model is tuned.
     """
     rate, origin = _learning_rate(config)
     logger.info("learning rate %g: %s", rate, origin)
@@ -108,14 +110,16 @@ def with_learning_rate(config: RunConfig) -> RunConfig:
 
 def _learning_rate(config: RunConfig) -> tuple[float, str]:
     """The peak learning rate, and where it comes from."""
-    method = config.method.name
-    own = own_learning_rate(method)
     if config.optim.learning_rate is not None:
         return config.optim.learning_rate, "as given"
+    method = config.method.name
+    own = own_learning_rate(method)
+    bundled = BUNDLED_LEARNING_RATES.get(config.model, {})
+    by_method = method if own is not None else "full"
+    if by_method in bundled:
+        return bundled[by_method], f"the bundled {config.model}'s"
     if own is not None:
         return own, f"the default of the method {method}"
-    if config.model in BUNDLED_LEARNING_RATES:
-        return BUNDLED_LEARNING_RATES[config.model], f"the bundled {config.model}'s"
     return DEFAULT_LEARNING_RATE, "the default"
 
 

@@ -39,7 +39,7 @@ class Plan:
 
     Args:
         parameters: By part, in all and trained.
-        batch_size: Rows of an update.
+        batch_size: Rows in memory at a time: of an update, or of a part of it.
         input_tokens: Length of the inputs.
         target_tokens: Length of the targets; 0 for a classifier.
         needs: Memory by precision.
@@ -85,25 +85,36 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
     lengths = _lengths(config, model_config)
     sizes = sizes_of(model_config)
     with shapes_only(model_config) as model:
-        parameters = apply_method(model, method)
+        parameters = apply_method(model, method, tokenizer=_one_token)
         layout, trained = layout_of(model), trainable_names(model)
         if isinstance(method, StagedMethod):
             trained = method.stages(layout)[-1]
         variables = {n: p.variable for n, p in torch_parameters(model).items()}
         shapes = [tuple(variables[name].shape) for name in trained]
         uses = uses_of(layout, trained, sizes)
-    optimizer = optimizer_bytes(config.optim.name, shapes)
+    optim = config.optim
+    # The sum of a batch's parts, and the gradients of the part at hand.
+    gradients = (
+        FLOAT32 * parameters.trainable * (2 if optim.accumulate_steps > 1 else 1)
+    )
+    optimizer = optimizer_bytes(optim.name, shapes)
     needs = {
         precision: MemoryNeed(
             weights=FLOAT32 * parameters.total,
             copies=0 if width == FLOAT32 else width * _multiplied(parameters),
-            gradients=FLOAT32 * parameters.trainable,
+            gradients=gradients,
             optimizer=optimizer,
             activations=activation_bytes(sizes, uses, *lengths, width=width),
         )
         for precision, width in PRECISIONS.items()
     }
-    return Plan(parameters, config.optim.batch_size, *lengths, needs)
+    rows = -(-optim.batch_size // optim.accumulate_steps)
+    return Plan(parameters, rows, *lengths, needs)
+
+
+def _one_token(text: str) -> dict[str, list[int]]:
+    """A tokenizer for what only counts: no number depends on a text's tokens."""
+    return {"input_ids": [0]}
 
 
 def _lengths(config: RunConfig, model_config: PretrainedConfig) -> tuple[int, int]:

@@ -16,7 +16,7 @@ which therefore stay until the backward pass reaches them. With n queries and m 
 | gradient of the softmax over the vocabulary, and the logits | 2 n V | |
 
 A sum `x + sublayer(x)` is the next norm's x. Scores before the softmax, random numbers
-and biases are not kept. A block below which nothing trains keeps nothing at all.
+and biases are not kept. Nothing is kept of blocks up to the first that trains.
 `tests/benchmarks/activation_memory.py` measures it.
 """
 
@@ -119,7 +119,9 @@ def uses_of(layout: Layout, trained: Collection[str], sizes: Sizes) -> Uses:
 def activation_bytes(
     sizes: Sizes, uses: Uses, input_tokens: int, target_tokens: int, *, width: int = 4
 ) -> int:
-    """Bytes that one row of a batch keeps for the backward pass.
+    """Bytes that one row of a batch keeps for the backward pass, or one block takes.
+
+    Where next to nothing is kept, the forward pass through a block is the most.
 
     Args:
         sizes: Of the model.
@@ -128,22 +130,32 @@ def activation_bytes(
         target_tokens: Length of the target; of no account to a classifier.
         width: Bytes of a number in the precision that is computed in.
     """
-    floats = flags = 0
-    for stack, length in (("encoder", input_tokens), ("decoder", target_tokens)):
-        used = [use for use in uses.get(stack, ()) if use != "idle"]
-        ends = bool(used) * length * sizes.width
-        floats += ends * (4 if sizes.is_t5 else 2)
-        flags += ends * (2 if sizes.is_t5 else 1)
-        for use in used:
-            keys = [length, input_tokens] if stack == "decoder" else [length]
-            for parts in (
-                *(_attention(sizes, use, length, count) for count in keys),
-                _feed_forward(sizes, use, length),
-            ):
-                floats += parts[0]
-                flags += parts[1]
-    floats += 2 * target_tokens * sizes.vocabulary
-    return floats * width + flags
+    kept = 2 * target_tokens * sizes.vocabulary * width
+    largest = 0
+    for stack, use_of_blocks in uses.items():
+        length = target_tokens if stack == "decoder" else input_tokens
+        keys = (length, input_tokens) if stack == "decoder" else (length,)
+        used = [use for use in use_of_blocks if use != "idle"]
+        kept += sum(_block_bytes(sizes, use, length, keys, width) for use in used)
+        if used:
+            kept += _ends_bytes(sizes, length, width)
+        largest = max(largest, _block_bytes(sizes, "passed", length, keys, width))
+    return max(kept, largest)
+
+
+def _ends_bytes(sizes: Sizes, length: int, width: int) -> int:
+    """What the embeddings of a stack and its final norm keep, with their dropout."""
+    floats, flags = (4, 2) if sizes.is_t5 else (2, 1)
+    return length * sizes.width * (floats * width + flags)
+
+
+def _block_bytes(
+    sizes: Sizes, use: Use, length: int, keys: tuple[int, ...], width: int
+) -> int:
+    """What a block keeps, with one attention for each number of keys."""
+    sublayers = [_attention(sizes, use, length, count) for count in keys]
+    sublayers.append(_feed_forward(sizes, use, length))
+    return sum(floats * width + flags for floats, flags in sublayers)
 
 
 def _attention(sizes: Sizes, use: Use, queries: int, keys: int) -> tuple[int, int]:
@@ -166,8 +178,8 @@ def _feed_forward(sizes: Sizes, use: Use, length: int) -> tuple[int, int]:
     of it, the input is another tensor.
     """
     trains = use == "trained"
-    wide = _INSIDE.get(sizes.activation, _INSIDE_OTHERS)
     is_input = trains and not sizes.is_t5
+    wide = _INSIDE.get(sizes.activation, _INSIDE_OTHERS)
     wide += sizes.is_gated or sizes.activation in ("relu", "tanh") or is_input
     wide += sizes.is_gated + (trains and sizes.is_t5)
     norm = (1 if sizes.is_t5 else 2) + (2 if sizes.is_t5 else 1) * trains

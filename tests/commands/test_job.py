@@ -65,6 +65,9 @@ def test_settings_of_a_bundled_model_yield_to_the_user_s():
     [
         ({"model": "google/flan-t5-small"}, 5e-5, "the default"),
         ({}, 1e-3, "the bundled starter's"),
+        ({"method": "gradual"}, 1e-3, "the bundled starter's"),
+        ({"method": "lora"}, 3e-3, "the bundled starter's"),
+        ({"method": "lora", "model": "minilm"}, 1e-3, "the default of the method lora"),
         ({"method": "ia3"}, 3e-3, "the default of the method ia3"),
         ({"method": "ia3", "optim": {"learning_rate": 0.1}}, 0.1, "as given"),
     ],

@@ -146,10 +146,14 @@ def test_what_the_backward_pass_needs_of_each_block():
     assert uses("albert", "full") == {"encoder": trained}
 
 
-def test_a_head_alone_keeps_no_block():
+def test_a_head_alone_takes_a_block_at_a_time():
     config = transformers.BertConfig(num_hidden_layers=12, **BERT)
     sizes = sizes_of(config)
-    assert activation_bytes(sizes, {"encoder": ("idle",) * 12}, 512, 0) == 0
+    one, two = (
+        activation_bytes(sizes, {"encoder": ("passed",) * n}, 512, 0) for n in (1, 2)
+    )
+    alone = activation_bytes(sizes, {"encoder": ("idle",) * 12}, 512, 0)
+    assert alone == two - one
 
 
 def test_sizes_of_every_family_by_their_configurations():
