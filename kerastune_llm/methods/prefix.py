@@ -42,8 +42,9 @@ class Prefix:
     """Attend to trained keys and values before the sequence's, in every layer.
 
     In an encoder-decoder they are those of the decoder's self-attention, as in PEFT.
-    The head of a classifier trains whole. Names and files are PEFT's (Li and Liang
-    2021, https://arxiv.org/abs/2101.00190).
+    The head of a classifier trains whole. Names and files are PEFT's, which itself has
+    no prefix for DistilBERT, MPNet and ALBERT (Li and Liang 2021,
+    https://arxiv.org/abs/2101.00190).
 
     Args:
         num_virtual_tokens: Length of the prefix, at least 1. Where positions are

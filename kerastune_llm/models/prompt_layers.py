@@ -71,7 +71,8 @@ class PromptedStack(DeltaLayer):
                 accepted="inputs without position_ids",
             )
         if inputs_embeds is None:
-            inputs_embeds = self._embedded(input_ids)
+            # Keras keeps an embedding's matrix out of the automatic casts.
+            inputs_embeds = tf.cast(self._embedded(input_ids), self.compute_dtype)
         batch = tf.shape(inputs_embeds)[0]
         prompt = tf.tile(tf.cast(self.prompt, inputs_embeds.dtype)[None], (batch, 1, 1))
         # The stacks do not take the same arguments: none of those left out is named.

@@ -37,6 +37,14 @@ def test_the_task_s_length_gives_way_to_the_model_s_positions():
         job(task="cola", model="minilm", data={"max_input_tokens": 513})
 
 
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_virtual_tokens_take_positions_of_the_input(method):
+    values = {"task": "cola", "model": "minilm", "method": {"name": method}}
+    assert job(**values, data={"max_input_tokens": 492}).max_input_tokens == 492
+    with pytest.raises(UserError, match="at most 492 tokens"):
+        job(**values, data={"max_input_tokens": 493})
+
+
 @pytest.mark.parametrize(
     ("values", "source"),
     [

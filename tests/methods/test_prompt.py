@@ -49,6 +49,23 @@ def test_a_prompt_of_embedded_tokens_is_those_tokens(name):
     np.testing.assert_allclose(model(batch).logits, expected, atol=1e-5)
 
 
+@pytest.fixture
+def bfloat16():
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart", "bert"])
+def test_it_computes_in_bfloat16_as_the_model_does(bfloat16, name):
+    plain, model = spread(tiny(name), 0.2), prompted(name, initial_tokens=TOKENS)
+    batch = tiny_batch(model)
+    expected = tf.cast(plain(with_tokens(batch)).logits, tf.float32)
+    own = tf.cast(model(batch).logits, tf.float32)
+    np.testing.assert_allclose(own, expected, atol=0.02 * abs(expected).numpy().max())
+
+
 @pytest.mark.parametrize("num_beams", [1, 3])
 @pytest.mark.parametrize("name", ["t5", "bart"])
 def test_generation_is_that_of_the_tokens_and_compiled_the_same(name, num_beams):
