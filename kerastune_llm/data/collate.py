@@ -33,6 +33,7 @@ class Collate:
         labels: Labels for a head, `[rows]`, or `[rows, labels]` for multilabel.
         multiple: Widths are multiples of it.
         widths: Fixed widths; a column without one is as wide as its longest row.
+        with_rows: Whether a batch says which rows it has, as `rows`.
     """
 
     lists: dict[str, TokenColumn]
@@ -40,6 +41,7 @@ class Collate:
     labels: np.ndarray | None
     multiple: int
     widths: dict[str, int] = field(default_factory=dict)
+    with_rows: bool = False
 
     @classmethod
     def of(
@@ -89,6 +91,8 @@ class Collate:
         shapes["attention_mask"] = shapes["input_ids"]
         if self.labels is not None:
             shapes["labels"] = [batch_size, *self.labels.shape[1:]]
+        if self.with_rows:
+            shapes["rows"] = [batch_size]
         return shapes
 
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -100,4 +104,6 @@ class Collate:
             batch[name] = column.padded(rows, width, self.pads[name]).ravel()
         if self.labels is not None:
             batch["labels"] = self.labels[rows]
+        if self.with_rows:
+            batch["rows"] = rows
         return batch

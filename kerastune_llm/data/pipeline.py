@@ -1,6 +1,7 @@
 """Token columns to a `tf.data` pipeline of padded batches, through `to_tf_dataset`."""
 
 import random
+from dataclasses import replace
 from functools import partial
 
 import datasets
@@ -28,6 +29,7 @@ def build_dataset(
     max_input_tokens: int | None = None,
     max_target_tokens: int | None = None,
     pad_to_multiple_of: int = 1,
+    with_rows: bool = False,
 ) -> tf.data.Dataset:
     """Batches for Keras `fit`, the labels inside the dict.
 
@@ -52,11 +54,13 @@ def build_dataset(
         max_target_tokens: The same for the labels.
         pad_to_multiple_of: Round widths up to multiples of this: fewer shapes for XLA
             to compile.
+        with_rows: Add `rows`, int32 `[batch]`: which rows of `tokenised` they are.
 
     Raises:
         UserError: No rows, or a row longer than the width of `"fixed"`.
     """
     collate = Collate.of(tokenised, tokenizer, pad_to_multiple_of)
+    collate = replace(collate, with_rows=with_rows)
     if batching == "fixed":
         collate = collate.at_fixed_width(max_input_tokens, max_target_tokens)
     lengths = collate.lists["input_ids"].lengths

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.trunk import call_model
 from kerastune_llm.training.accumulation import Batch, accumulate
 from kerastune_llm.training.dropout import dropout_from
 from kerastune_llm.training.losses import is_label_sets, label_set_losses, loss_of
@@ -120,16 +121,17 @@ def loss_sum(
     count = tf.reduce_sum(tf.cast(mask, tf.float32))
     if is_label_sets(labels):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        losses = label_set_losses(labels, model(inputs, training=training).logits)
+        logits = call_model(model, inputs, training=training).logits
+        losses = label_set_losses(labels, logits)
         return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
     if _is_text(labels):
         # Transformers' mean over no token is 0/0: give it some, and count none.
         given = tf.where(mask, labels, IGNORED)
         labels = tf.where(count > 0, given, tf.zeros_like(labels))
-        loss = model({**batch, "labels": labels}, training=training).loss
+        loss = call_model(model, {**batch, "labels": labels}, training=training).loss
         return tf.reduce_mean(tf.cast(loss, tf.float32)) * count, count
     labels = tf.where(mask, labels, tf.zeros_like(labels))
-    loss = model({**batch, "labels": labels}, training=training).loss
+    loss = call_model(model, {**batch, "labels": labels}, training=training).loss
     losses = tf.reshape(tf.cast(loss, tf.float32), tf.shape(labels))
     return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
 

@@ -1,0 +1,202 @@
+"""The frozen trunk's outputs of every row, computed once and streamed into batches."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerastune_llm.backend import tf
+from kerastune_llm.errors import UserError
+from kerastune_llm.models.trunk import PREFIX, Cut, call_model
+
+logger = logging.getLogger(__name__)
+
+GIGABYTE = 2**30
+
+
+@dataclass(frozen=True)
+class RowFeatures:
+    """One output of the trunk for all rows.
+
+    Args:
+        values: `[positions, width]`, the rows one after another without padding.
+        starts: Where each row begins, `[rows + 1]`.
+        has_length: Whether a row has any number of positions, `[length, width]`, or
+            always one, `[width]`.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    has_length: bool
+
+    def batch(self, rows: np.ndarray, length: int) -> np.ndarray:
+        """`[rows, length, width]` filled up with zeros, or `[rows, width]`."""
+        if not self.has_length:
+            return self.values[rows]
+        shape = (len(rows), length, self.values.shape[1])
+        padded = np.zeros(shape, self.values.dtype)
+        for place, row in enumerate(rows):
+            start, end = self.starts[row], self.starts[row + 1]
+            padded[place, : end - start] = self.values[start:end]
+        return padded
+
+
+class TrunkCache:
+    """What a trunk gives for every row of a dataset, in memory or on disk.
+
+    Args:
+        cut: Where the trunk ends.
+        lengths: Tokens of every row in the column that the outputs are as long as.
+        memory_limit: Gigabytes kept in memory; more goes to a temporary file.
+        folder: Where that file is made; default: the system's.
+    """
+
+    def __init__(
+        self,
+        cut: Cut,
+        lengths: np.ndarray,
+        *,
+        memory_limit: float = 2.0,
+        folder: Path | None = None,
+    ) -> None:
+        self.cut = cut
+        self.lengths = np.asarray(lengths)
+        self.memory_limit = memory_limit
+        self.folder = folder
+        self.features: dict[str, RowFeatures] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all outputs."""
+        return sum(feature.values.nbytes for feature in self.features.values())
+
+    def fill(
+        self,
+        batches: tf.data.Dataset,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Compute the outputs of every row, once.
+
+        Args:
+            batches: Each row in one of them, as `build_dataset` makes them
+                `with_rows`.
+            on_batch: Called with rows done and rows in all after each batch.
+        """
+        spec = batches.element_spec
+        names = _used_outputs(self.cut, spec)
+
+        def record(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            found = self.cut.record(_without_rows(batch))
+            return {name: found[name] for name in names}
+
+        function = tf.function(record).get_concrete_function(spec)
+        done = 0
+        for batch in batches:
+            rows = batch["rows"].numpy()
+            for name, value in function(batch).items():
+                self._keep(name, value.numpy(), rows)
+            done += len(rows)
+            if on_batch is not None:
+                on_batch(done, len(self.lengths))
+        logger.info(
+            "trunk cache: %s of %d rows computed once, %.2f GB",
+            ", ".join(self.features),
+            len(self.lengths),
+            self.size / GIGABYTE,
+        )
+
+    def add_to(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """The batches with the trunk's outputs beside their own tensors.
+
+        Args:
+            batches: As `build_dataset` makes them `with_rows`; `rows` is taken out.
+        """
+        added = batches.map(self._with_features, num_parallel_calls=tf.data.AUTOTUNE)
+        return added.prefetch(tf.data.AUTOTUNE)
+
+    def _with_features(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        length = tf.shape(batch[self.cut.length_column])[-1]
+        dtypes = [feature.values.dtype for feature in self.features.values()]
+        values = tf.numpy_function(self._gather, [batch["rows"], length], dtypes)
+        added = {}
+        for value, (name, feature) in zip(values, self.features.items(), strict=True):
+            middle = [None] if feature.has_length else []
+            value.set_shape([None, *middle, feature.values.shape[1]])
+            added[PREFIX + name] = value
+        return {**_without_rows(batch), **added}
+
+    def _gather(self, rows: np.ndarray, length: int) -> list[np.ndarray]:
+        return [feature.batch(rows, length) for feature in self.features.values()]
+
+    def _keep(self, name: str, values: np.ndarray, rows: np.ndarray) -> None:
+        if name not in self.features:
+            self.features[name] = self._room_for(values)
+        feature = self.features[name]
+        if not feature.has_length:
+            feature.values[rows] = values
+            return
+        for row, value in zip(rows, values, strict=True):
+            start, end = feature.starts[row], feature.starts[row + 1]
+            feature.values[start:end] = value[: end - start]
+
+    def _room_for(self, values: np.ndarray) -> RowFeatures:
+        has_length = values.ndim == 3
+        counts = self.lengths if has_length else np.ones_like(self.lengths)
+        starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        shape = (int(starts[-1]), values.shape[-1])
+        size = values.dtype.itemsize * shape[0] * shape[1]
+        if self.size + size <= self.memory_limit * GIGABYTE:
+            return RowFeatures(np.zeros(shape, values.dtype), starts, has_length)
+        return RowFeatures(self._on_disk(shape, values.dtype), starts, has_length)
+
+    def _on_disk(self, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:
+        try:
+            # It has no name: it is gone with the process, however that ends.
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                return np.memmap(file, dtype, mode="w+", shape=shape)
+        except OSError as error:
+            raise UserError(
+                f"There is no room for the trunk's outputs ({error.strerror}).",
+                received=f"{shape[0] * shape[1] * dtype.itemsize / GIGABYTE:.1f} GB",
+                mend="--no-runtime.trunk-cache, or TMPDIR=/another/folder",
+            ) from error
+
+
+def _used_outputs(cut: Cut, spec: Mapping[str, tf.TensorSpec]) -> tuple[str, ...]:
+    """Names of the trunk's outputs that the rest of the model reads.
+
+    BERT's head reads the pooled first token alone: of every row, one vector is kept
+    instead of one for each token.
+    """
+    spec = _without_rows(spec)
+    recorded = tf.function(cut.record).get_concrete_function(spec).structured_outputs
+    specs = {PREFIX + n: tf.TensorSpec(v.shape, v.dtype) for n, v in recorded.items()}
+
+    def logits(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return call_model(cut.model, batch, training=True).logits
+
+    arguments = {**spec, **specs}
+    graph = tf.function(logits).get_concrete_function(arguments).graph
+    # A graph's inputs are the entries of the dict, in the order of their names.
+    inputs = dict(zip(sorted(arguments), graph.inputs, strict=False))
+    used = _upstream(graph.outputs[0].op)
+    return tuple(name for name in recorded if inputs[PREFIX + name].op.name in used)
+
+
+def _upstream(operation: tf.Operation) -> set[str]:
+    """Names of the operations that an operation depends on."""
+    found, waiting = set(), [operation]
+    while waiting:
+        current = waiting.pop()
+        if current.name not in found:
+            found.add(current.name)
+            waiting += [tensor.op for tensor in current.inputs]
+            waiting += current.control_inputs
+    return found
+
+
+def _without_rows(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: value for name, value in batch.items() if name != "rows"}
