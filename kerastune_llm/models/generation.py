@@ -78,7 +78,7 @@ class Generator:
         if obstacle:
             logger.warning("Generation will be slow, uncompiled: %s.", obstacle)
         self._function = (
-            None if obstacle else tf.function(self._generate, jit_compile=jit)
+            None if obstacle else tf.function(self.generate, jit_compile=jit)
         )
 
     def __call__(
@@ -118,14 +118,24 @@ class Generator:
     def _run(self, ids: np.ndarray, mask: np.ndarray) -> tf.Tensor:
         """Generate one padded batch `[batch_size, bucket]`."""
         if self._function is None:
-            return self._generate(tf.constant(ids), tf.constant(mask))
+            return self.generate(tf.constant(ids), tf.constant(mask))
         length = ids.shape[1]
         if length not in self._graphs:
             spec = tf.TensorSpec(ids.shape, tf.int32)
             self._graphs[length] = self._function.get_concrete_function(spec, spec)
         return self._graphs[length](tf.constant(ids), tf.constant(mask))
 
-    def _generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+    def generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+        """Generate one padded batch of any size, for use inside a graph of the caller.
+
+        Args:
+            input_ids: int32 `[batch, length]`.
+            attention_mask: 1 where there is a token, int32 `[batch, length]`.
+
+        Returns:
+            int32 `[batch, generated length]`: the start token, the generated ids, the
+            end mark where it came, and padding.
+        """
         return self.model.generate(
             input_ids=input_ids,
             attention_mask=attention_mask,
