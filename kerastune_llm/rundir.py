@@ -140,23 +140,29 @@ class RunDir:
         lines = self.history.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
-    def cut_history(self, step: int) -> None:
+    def cut_history(self, step: int, *, evaluation: bool) -> None:
         """Leave out of `metrics.jsonl` what a run that goes on from `step` repeats.
 
-        That is all after that update, the evaluation that came with it, and a last
-        line that a kill broke off.
+        That is all after that update, and a last line that a kill broke off.
+
+        Args:
+            step: The last update that stays.
+            evaluation: Whether the evaluation after it stays, too.
         """
         if self.history.exists():
             lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.history, "".join(x for x in lines if _is_before(x, step)))
+            write_text(
+                self.history, "".join(x for x in lines if _stays(x, step, evaluation))
+            )
 
 
-def _is_before(line: str, step: int) -> bool:
+def _stays(line: str, step: int, evaluation: bool) -> bool:
     try:
         record = json.loads(line)
     except ValueError:
         return False
-    return record["step"] < step + ("evaluation" not in record)
+    stays_at_step = evaluation or "evaluation" not in record
+    return record["step"] < step or (record["step"] == step and stays_at_step)
 
 
 def new_run_path(*parts: str) -> Path:

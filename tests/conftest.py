@@ -7,5 +7,6 @@ collect_ignore_glob = [
     "reference/*.py",
     "benchmarks/*.py",
     "methods/*_replicas.py",
+    "training/score_replicas.py",
     "training/split_batches.py",
 ]

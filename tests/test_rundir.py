@@ -38,6 +38,32 @@ def test_history_appends_lines(tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("evaluation", "kept"),
+    [(False, ["1", "2", "2e", "4"]), (True, ["1", "2", "2e", "4", "4e"])],
+)
+def test_history_is_cut_where_a_run_goes_on(tmp_path, evaluation, kept):
+    run = RunDir.create(tmp_path)
+    for step in (1, 2, 4, 5):
+        run.append_history({"step": step, "loss": 0.5})
+        if step % 2 == 0:
+            run.append_history({"step": step, "evaluation": {"f1": 0.1}})
+    with run.history.open("a") as file:
+        file.write('{"step": 6, "lo')
+    run.cut_history(4, evaluation=evaluation)
+    found = [f"{x['step']}{'e' * ('evaluation' in x)}" for x in run.read_history()]
+    assert found == kept
+
+
+def test_checkpoints_newest_first(tmp_path):
+    run = RunDir.create(tmp_path)
+    for step in (9, 10, 100_000_000):
+        run.checkpoint(step).mkdir(parents=True)
+    (run.checkpoints / ".writing").mkdir()
+    steps = [int(path.name.removeprefix("step-")) for path in run.saved_checkpoints()]
+    assert steps == [100_000_000, 10, 9]
+
+
 def test_a_failing_write_keeps_the_earlier_file(tmp_path):
     path = tmp_path / "rows.jsonl"
     write_jsonl(path, [{"a": 1}])

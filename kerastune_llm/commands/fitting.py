@@ -7,6 +7,7 @@ from kerastune_llm.commands.job import Job
 from kerastune_llm.commands.resumption import Resumption
 from kerastune_llm.commands.splits import Split
 from kerastune_llm.commands.starting_adapter import put_method
+from kerastune_llm.commands.trunk import trunk_cache
 from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
@@ -80,7 +81,7 @@ def fit(
     model, steps = watch.model, watch.steps
     if resumption.state:
         watch.restore(resumption.state)
-        if resumption.is_evaluated and watch.evaluate_restored():
+        if resumption.evaluation_due and watch.evaluate_restored():
             return
     if resumption.batches >= steps.total:
         return
@@ -88,7 +89,7 @@ def fit(
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
     model.fit(
-        _batches(watch.job, training, steps.total, resumption.batches),
+        _batches(watch.job, model, training, steps.total, resumption.batches),
         epochs=steps.epochs,
         steps_per_epoch=steps.per_epoch,
         verbose=0,
@@ -97,9 +98,14 @@ def fit(
 
 
 def _batches(
-    job: Job, training: Split, total_steps: int, first_step: int
+    job: Job,
+    model: keras.Model,
+    training: Split,
+    total_steps: int,
+    first_step: int,
 ) -> tf.data.Dataset:
     config = job.config
+    cache = trunk_cache(job, model, training)
     batches = build_dataset(
         training.tokenised,
         tokenizer=job.tokenizer,
@@ -110,7 +116,10 @@ def _batches(
         batching=config.data.batching,
         max_input_tokens=job.max_input_tokens,
         max_target_tokens=job.max_target_tokens,
+        with_rows=cache is not None,
     )
+    if cache is not None:
+        batches = cache.add_to(batches)
     # If there were as many left as an epoch has, Keras would begin with the first one
     # again at the end of an epoch; of an endless dataset it cannot say so.
     return batches.repeat()

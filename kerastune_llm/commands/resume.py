@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import keras
-from kerastune_llm.commands.resumption import changed_config
+from kerastune_llm.commands.config_changes import changed_config
 from kerastune_llm.commands.train import TrainResult, train_in
 from kerastune_llm.rundir import RunDir
 

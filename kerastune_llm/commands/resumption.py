@@ -1,16 +1,16 @@
-"""Taking a run up again: from which checkpoint, and with which configuration."""
+"""Taking a run up again, from its last checkpoint that is whole."""
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import keras
+from kerastune_llm.commands.config_changes import LENGTHEN
 from kerastune_llm.commands.console import console
-from kerastune_llm.config import RunConfig, flag_of, read_config_file
-from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.errors import UserError
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.training.checkpoint import (
     DamagedCheckpoint,
@@ -20,31 +20,6 @@ from kerastune_llm.training.checkpoint import (
 from kerastune_llm.training.tensorboard import cut_events
 
 logger = logging.getLogger(__name__)
-
-# What may differ from the first part of the run. Anything else decides what the model
-# is, which rows it sees in which order, or what its scores mean.
-CHANGEABLE = frozenset(
-    {
-        "output",
-        "data.num_proc",
-        "optim.learning_rate",
-        "optim.schedule",
-        "optim.warmup",
-        "optim.weight_decay",
-        "optim.clip_norm",
-        "optim.epochs",
-        "optim.max_steps",
-        "optim.accumulate_steps",
-        "runtime.strategy",
-        "runtime.jit",
-        "runtime.checkpoint_every",
-        "runtime.keep_checkpoints",
-        "evaluation.every",
-        "evaluation.patience",
-        "evaluation.batch_size",
-    }
-)
-LENGTHENING = frozenset({"optim.epochs", "optim.max_steps", "evaluation.patience"})
 
 
 @dataclass(frozen=True)
@@ -70,60 +45,9 @@ class Resumption:
         return self.state.get("batches", 0)
 
     @property
-    def is_evaluated(self) -> bool:
+    def evaluation_due(self) -> bool:
         """Whether the run goes on with an evaluation."""
-        return self.state.get("is_evaluated", False)
-
-
-def changed_config(run: RunDir, changes: Mapping[str, Any]) -> RunConfig:
-    """The run's configuration with `changes` laid over it.
-
-    Raises:
-        UserErrors: All changes that would make the result meaningless; or the run is
-            finished and nothing lengthens it.
-    """
-    before = RunConfig.parse(read_config_file(run.config))
-    after = before.updated(changes)
-    changed = {path: values for path, *values in differences(before, after)}
-    problems = [
-        UserError(
-            f"{_flag(path)} cannot change in the middle of a run.",
-            accepted=str(old),
-            received=str(new),
-            mend="a run of its own, in another --output",
-        )
-        for path, (old, new) in changed.items()
-        if path not in CHANGEABLE
-    ]
-    if "optim.epochs" in changed and after.optim.max_steps:
-        problems.append(
-            UserError(
-                "This run counts updates, not epochs.",
-                received=f"--optim.epochs {after.optim.epochs}",
-                mend=f"--optim.max-steps N (it is {after.optim.max_steps})",
-            )
-        )
-    if problems:
-        raise UserErrors(problems)
-    if run.metrics.exists() and not LENGTHENING & changed.keys():
-        raise finished(run)
-    return after
-
-
-def differences(
-    before: RunConfig, after: RunConfig
-) -> Iterator[tuple[str, object, object]]:
-    """Dotted path, old and new value of everything that differs.
-
-    >>> before = RunConfig.parse({"task": "squad"})
-    >>> after = before.updated({"optim": {"epochs": 5}})
-    >>> list(differences(before, after))
-    [('optim.epochs', 3, 5)]
-    """
-    old, new = _flat(before.to_values()), _flat(after.to_values())
-    for path in sorted({*old, *new}):
-        if old.get(path) != new.get(path):
-            yield path, old.get(path), new.get(path)
+        return self.state.get("evaluation_due", False)
 
 
 def find_resumption(run: RunDir) -> Resumption:
@@ -168,9 +92,13 @@ def take_up(
         UserError: There is nothing left to do, or the rows or the weights are others
             than those the run began with.
     """
-    is_short = resumption.batches >= total_steps
-    if is_short and (run.metrics.exists() or resumption.batches > total_steps):
-        raise finished(run)
+    done = resumption.batches
+    if done > total_steps or (done == total_steps and run.metrics.exists()):
+        raise UserError(
+            f"Nothing is left to do: {done:,} updates are done, of {total_steps:,}.",
+            received=str(run.path),
+            mend=LENGTHEN,
+        )
     for what, mark in marks.items():
         if resumption.state.get(what, mark) != mark:
             raise UserError(
@@ -184,26 +112,10 @@ def take_up(
     for folder in run.saved_checkpoints():
         if resumption.folder is None or folder.name > resumption.folder.name:
             shutil.rmtree(folder)
-    run.cut_history(resumption.step)
-    cut_events(run.tensorboard, resumption.step)
+    is_evaluated = not resumption.evaluation_due
+    run.cut_history(resumption.step, evaluation=is_evaluated)
+    cut_events(run.tensorboard, resumption.step, evaluation=is_evaluated)
     run.metrics.unlink(missing_ok=True)
-
-
-def say_changes(run: RunDir, config: RunConfig) -> None:
-    """Say what differs from the configuration the run began with."""
-    before = RunConfig.parse(read_config_file(run.config))
-    for path, old, new in differences(before, config):
-        logger.info("%s: %s, now %s", _flag(path), old, new)
-
-
-def finished(run: RunDir) -> UserError:
-    """The error for a run that has nothing left to do."""
-    return UserError(
-        "This run is finished.",
-        received=str(run.path),
-        mend="more of it: --optim.epochs N, or --optim.max-steps N where it was begun "
-        "with that",
-    )
 
 
 def _say(resumption: Resumption, model: keras.Model, total_steps: int) -> None:
@@ -220,18 +132,3 @@ def _say(resumption: Resumption, model: keras.Model, total_steps: int) -> None:
             f"the schedule reached over {before:,} updates and now over "
             f"{total_steps:,}; the learning rate goes on at {rate:.3g}"
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in values.items():
-        is_group = isinstance(value, Mapping) and not prefix
-        found |= _flat(value, f"{name}.") if is_group else {f"{prefix}{name}": value}
-    return found
-
-
-def _flag(path: str) -> str:
-    group, _, name = path.partition(".")
-    if path == "task.name":
-        return "TASK"
-    return flag_of(group, name) if name else f"--{group.replace('_', '-')}"

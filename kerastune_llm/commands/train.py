@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import keras
+from kerastune_llm.commands.config_changes import changed_config, say_changes
 from kerastune_llm.commands.console import (
     console,
     logging_to,
@@ -21,13 +22,7 @@ from kerastune_llm.commands.job import (
     with_learning_rate,
 )
 from kerastune_llm.commands.parameters import show_parameters
-from kerastune_llm.commands.resumption import (
-    Resumption,
-    changed_config,
-    find_resumption,
-    say_changes,
-    take_up,
-)
+from kerastune_llm.commands.resumption import Resumption, find_resumption, take_up
 from kerastune_llm.commands.splits import load_splits, say_truncation
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.watch import Watch

@@ -176,7 +176,8 @@ class Watch:
         state = {
             "step": step,
             "batches": batches,
-            "is_evaluated": self._evaluations.is_due(step),
+            "evaluation_due": self._evaluations.is_due(step)
+            and self._evaluations.last_step != step,
             "total_steps": self.steps.total,
             "best": self._keep.state,
             **self.marks,

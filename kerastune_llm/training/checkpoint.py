@@ -49,8 +49,8 @@ def save_checkpoint(
     except OSError as error:
         shutil.rmtree(folder.parent / _WRITING, ignore_errors=True)
         raise UserError(
-            f"The checkpoint cannot be written: {error.strerror or error}. The one "
-            "before is whole.",
+            f"The checkpoint cannot be written: {error.strerror or error}. Earlier "
+            "ones are whole.",
             received=str(folder),
             mend="free some space, then resume the run",
         ) from error
@@ -66,10 +66,10 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         expected = {name: digest for digest, name in (x.split("  ") for x in lines)}
         for name in (TENSORS, STATE):
-            if _checksum(folder / name) != expected[name]:
+            if _checksum(folder / name) != expected.get(name):
                 raise ValueError(f"{name} is not what was written")
         return json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise DamagedCheckpoint(
             f"The checkpoint is damaged: {error}.", received=str(folder)
         ) from error

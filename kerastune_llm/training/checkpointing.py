@@ -23,6 +23,7 @@ class Checkpoints(keras.callbacks.Callback):
         every: Updates (`100`) or time (`"90s"`, `"5m"`, `"1h"`) from one to the next;
             `"never"` saves only when `save_now` is called.
         is_evaluated: Whether an evaluation comes after this update.
+        clock: Tells the time in seconds.
 
     Raises:
         UserError: `every` is none of these.
@@ -34,6 +35,7 @@ class Checkpoints(keras.callbacks.Callback):
         *,
         every: int | str,
         is_evaluated: Callable[[int], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self.save = save
@@ -43,11 +45,12 @@ class Checkpoints(keras.callbacks.Callback):
         self.is_off = every == "never"
         self.last_step = 0
         self.batches = 0
-        self._last_time = time.monotonic()
+        self.clock = clock
+        self._last_time = 0.0
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.last_step = completed_steps(self.model)
-        self._last_time = time.monotonic()
+        self._last_time = self.clock()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.batches += 1
@@ -60,14 +63,14 @@ class Checkpoints(keras.callbacks.Callback):
         if step != self.last_step:
             self.save(self.batches)
             self.last_step = step
-            self._last_time = time.monotonic()
+            self._last_time = self.clock()
 
     def _is_due(self, step: int) -> bool:
         if self.is_evaluated(step):
             return True
         if self.every_steps is not None:
             return step - self.last_step >= self.every_steps
-        return time.monotonic() - self._last_time >= self.every_seconds
+        return self.clock() - self._last_time >= self.every_seconds
 
 
 def _seconds(text: str) -> float:

@@ -6,7 +6,7 @@ cannot be read or set: a resumed run would draw other numbers.
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kerastune_llm.backend import keras, tf
 
@@ -72,7 +72,7 @@ class _Draws:
         )
 
 
-def _xdropout(draws: _Draws, rate: float):
+def _xdropout(draws: _Draws, rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda inputs: draws.dropout(inputs, rate)
 
 

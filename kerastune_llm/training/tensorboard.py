@@ -80,14 +80,18 @@ class TensorBoardLog(MetricsLog):
                 tf.summary.scalar(name, value)
 
 
-def cut_events(log_dir: Path, step: int) -> None:
+def cut_events(log_dir: Path, step: int, *, evaluation: bool) -> None:
     """Leave out of the curves what a run that goes on from `step` repeats.
 
-    That is all after that update, and what does not come from training at that update.
     Every file is replaced by one that ends there.
+
+    Args:
+        log_dir: Where the event files are.
+        step: The last update that stays.
+        evaluation: Whether the evaluation after it stays, too.
     """
     for file in log_dir.glob("events.*"):
-        kept = [x for x in _whole_records(file) if _is_before(x, step)]
+        kept = [x for x in _whole_records(file) if _stays(x, step, evaluation)]
         # TensorBoard would read any file with `tfevents` in its name.
         temporary = log_dir / ".cut"
         with tf.io.TFRecordWriter(str(temporary)) as writer:
@@ -105,11 +109,13 @@ def _whole_records(file: Path) -> Iterator[bytes]:
         logger.info("the last record of %s is not whole", file)
 
 
-def _is_before(record: bytes, step: int) -> bool:
+def _stays(record: bytes, step: int, evaluation: bool) -> bool:
     event = tf.compat.v1.Event.FromString(record)
     if event.step != step:
         return event.step < step
-    return all(value.tag.startswith("train/") for value in event.summary.value)
+    return evaluation or all(
+        value.tag.startswith("train/") for value in event.summary.value
+    )
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], width: int = 300) -> str:

@@ -34,6 +34,9 @@ RUN_FILES = {
 }
 
 
+CHECKPOINT_FILES = {"SHA256SUMS", "state.json", "tensors.safetensors"}
+
+
 def files_of(folder: Path) -> set[str]:
     """Files below a folder, TensorBoard's with their changing part cut off."""
     names = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
@@ -58,6 +61,7 @@ def test_run_directory_has_exactly_its_files(squad_run):
         "model/spiece.model",
         "plots/lengths.png",
         "tensorboard",
+        *(f"checkpoints/step-{n:08}/{f}" for n in (10, 20) for f in CHECKPOINT_FILES),
     }
     assert files_of(squad_run) == expected
 

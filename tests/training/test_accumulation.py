@@ -39,12 +39,14 @@ def test_every_row_counts_once(parts, rows):
 
 
 def test_a_variable_without_a_gradient_has_none():
-    def run():
-        return accumulate(of_line, {"x": tf.ones(4)}, [SLOPE, UNUSED], parts=2)[1]
+    found = []
 
-    graph = tf.Graph()
-    with graph.as_default():
-        used, unused = run()
+    def run() -> None:
+        batch = {"x": tf.ones(4)}
+        found.extend(accumulate(of_line, batch, [SLOPE, UNUSED], parts=2)[1])
+
+    tf.function(run)()
+    used, unused = found
     assert used is not None
     assert unused is None
 
@@ -100,6 +102,17 @@ def test_parts_train_as_the_whole(jit):
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 def test_every_split_trains_alike(kind, replicas):
     script = Path(__file__).with_name("split_batches.py")
+    done = subprocess.run(
+        [sys.executable, script, kind, str(replicas)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classification", "seq2seq"])
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_score_every_row_once(kind, replicas):
+    script = Path(__file__).with_name("score_replicas.py")
     done = subprocess.run(
         [sys.executable, script, kind, str(replicas)], capture_output=True, text=True
     )

@@ -8,7 +8,7 @@ import pytest
 
 from kerastune_llm.backend import keras
 from kerastune_llm.training.callbacks import completed_steps
-from kerastune_llm.training.interrupt import graceful_interrupt
+from kerastune_llm.training.interrupt import StoppedAtOnce, graceful_interrupt
 from tests.training.one_weight import fit, one_weight
 
 
@@ -54,6 +54,24 @@ def test_second_signal_ends_at_once():
         )
     assert interrupt.requested
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_ends_at_once_what_can_be_repeated():
+    with graceful_interrupt() as interrupt:
+        with pytest.raises(StoppedAtOnce), interrupt.at_once():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("went on")
+        assert interrupt.requested
+        with pytest.raises(StoppedAtOnce), interrupt.at_once():
+            raise AssertionError("began after the signal")
+
+
+def test_after_what_can_be_repeated_a_signal_waits_again():
+    with graceful_interrupt() as interrupt:
+        with interrupt.at_once():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupt.requested
 
 
 def test_nothing_happens_without_a_signal():

@@ -1,0 +1,190 @@
+"""Runs that are cut off and taken up again end as if nothing had happened."""
+
+import json
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+import kerastune_llm
+from kerastune_llm.backend import keras
+from kerastune_llm.cli import main
+from kerastune_llm.config import merge
+from kerastune_llm.errors import UserError
+from kerastune_llm.training.callbacks import completed_steps
+from tests.commands.runs import differing, outcome, tiny_job
+
+
+class At(keras.callbacks.Callback):
+    """Does something after an update, when the package's callbacks are through."""
+
+    def __init__(self, step: int, act) -> None:
+        super().__init__()
+        self.step, self.act = step, act
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if completed_steps(self.model) == self.step:
+            self.act()
+
+
+class Crash(RuntimeError):
+    pass
+
+
+def crash() -> None:
+    raise Crash
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> dict:
+    return tiny_job(tmp_path_factory.mktemp("job"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(job, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("unbroken") / "run"
+    kerastune_llm.train({**job, "output": output})
+    return output
+
+
+@pytest.fixture(scope="module")
+def cut_off(job, tmp_path_factory) -> Path:
+    """The same run, cut off after update 7: the checkpoint before is of update 6."""
+    output = tmp_path_factory.mktemp("cut") / "run"
+    with pytest.raises(Crash):
+        kerastune_llm.train({**job, "output": output}, callbacks=[At(7, crash)])
+    return output
+
+
+def copied(run: Path, to: Path) -> Path:
+    return Path(shutil.copytree(run, to / "run"))
+
+
+def test_the_same_seed_gives_the_same_bits(job, unbroken, tmp_path):
+    kerastune_llm.train({**job, "output": tmp_path / "run"})
+    assert not differing(outcome(unbroken), outcome(tmp_path / "run"))
+    other = merge(job, {"runtime": {"seed": 1}, "output": tmp_path / "other"})
+    kerastune_llm.train(other)
+    assert "trained" in differing(outcome(unbroken), outcome(tmp_path / "other"))
+
+
+def test_a_run_cut_off_in_an_epoch_ends_as_the_unbroken_one(
+    unbroken, cut_off, tmp_path, capsys
+):
+    run = copied(cut_off, tmp_path)
+    assert not (run / "metrics.json").exists()
+    assert main(["resume", str(run)]) == 0
+    assert "going on from step-00000006, 10 updates in all" in capsys.readouterr().out
+    assert not differing(outcome(unbroken), outcome(run))
+
+
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    unbroken, cut_off, tmp_path, capsys
+):
+    run = copied(cut_off, tmp_path)
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    (newest / "tensors.safetensors").write_bytes(b"half a")
+    assert main(["resume", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert f"Received: {newest}" in out
+    assert "going on from step-00000005" in out
+    assert not differing(outcome(unbroken), outcome(run))
+
+
+def test_no_whole_checkpoint_is_an_error_and_none_a_new_beginning(
+    unbroken, cut_off, tmp_path, capsys
+):
+    run = copied(cut_off, tmp_path)
+    for checkpoint in (run / "checkpoints").iterdir():
+        (checkpoint / "state.json").unlink()
+    assert main(["resume", str(run)]) == 2
+    assert "No checkpoint of this run is whole" in capsys.readouterr().err
+    shutil.rmtree(run / "checkpoints")
+    assert main(["resume", str(run)]) == 0
+    assert not differing(outcome(unbroken), outcome(run))
+
+
+def test_train_resume_begins_and_goes_on(job, unbroken, tmp_path):
+    values = {**job, "output": tmp_path / "run"}
+    with pytest.raises(Crash):
+        kerastune_llm.train(values, callbacks=[At(4, crash)], resume=True)
+    kerastune_llm.train(values, resume=True)
+    assert not differing(outcome(unbroken), outcome(tmp_path / "run"))
+    with pytest.raises(UserError, match="This run is finished"):
+        kerastune_llm.train(values, resume=True)
+
+
+def test_a_signal_saves_and_the_run_goes_on(job, unbroken, tmp_path, capsys):
+    output = tmp_path / "run"
+    result = kerastune_llm.train(
+        {**job, "output": output},
+        callbacks=[At(7, lambda: os.kill(os.getpid(), signal.SIGTERM))],
+    )
+    assert result.interrupted
+    assert f"kerastune resume {output}" in capsys.readouterr().out
+    assert (output / "checkpoints" / "step-00000007").is_dir()
+    assert main(["resume", str(output)]) == 0
+    assert not differing(outcome(unbroken), outcome(output))
+
+
+def test_a_finished_run_is_lengthened(job, tmp_path, capsys):
+    constant = {"optim": {"schedule": "constant", "warmup": 0}}
+    constant = merge(job, {**constant, "evaluation": {"every": "epoch"}})
+    long = merge(constant, {"optim": {"epochs": 3}, "output": tmp_path / "long"})
+    kerastune_llm.train(long)
+    short = tmp_path / "short"
+    kerastune_llm.train(merge(constant, {"optim": {"epochs": 2}, "output": short}))
+    assert main(["resume", str(short)]) == 2
+    assert "This run is finished" in capsys.readouterr().err
+    assert main(["resume", str(short), "--optim.epochs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "--optim.epochs: 2, now 3" in out
+    assert "the schedule reached over 10 updates and now over 15" in out
+    assert not differing(outcome(tmp_path / "long"), outcome(short))
+    config = json.loads((short / "config.json").read_text())
+    assert config["optim"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--optim.batch-size 4", "--optim.batch-size cannot change.*Accepted: 8"),
+        ("--runtime.seed 7", "--runtime.seed cannot change"),
+        ("--data.batching pad", "--data.batching cannot change"),
+        ("--optim.name sgd --runtime.seed 7", "2 problems"),
+        ("--optim.max-steps 5", "Nothing is left to do: 6 updates are done, of 5"),
+    ],
+)
+def test_meaningless_changes_are_refused(cut_off, tmp_path, argv, message, capsys):
+    run = copied(cut_off, tmp_path)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert main(["resume", str(run), *argv.split()]) == 2
+    assert re.search(message, capsys.readouterr().err, re.DOTALL)
+    before.pop(run / "log.txt")
+    after = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    after.pop(run / "log.txt")
+    assert after == before
+
+
+def test_other_rows_are_refused(cut_off, tmp_path, job, capsys):
+    run = copied(cut_off, tmp_path)
+    rows = Path(job["data"]["train"])
+    text = rows.read_text()
+    try:
+        rows.write_text(text.replace("nile", "river"))
+        assert main(["resume", str(run)]) == 2
+    finally:
+        rows.write_text(text)
+    assert "The training rows are not those that the run began with" in (
+        capsys.readouterr().err
+    )
+
+
+def test_no_run_there(tmp_path, capsys):
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "no run in this folder" in capsys.readouterr().err
+    assert main(["train", "squad", "--resume"]) == 2
+    assert "--output DIR" in capsys.readouterr().err
