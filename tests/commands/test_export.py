@@ -201,7 +201,7 @@ def test_refusals_write_nothing(run, tmp_path, capsys):
     assert kerastune(f"export {run} --to transformers {taken}") == 2
     assert "a new or an empty folder" in capsys.readouterr().err
     assert kerastune(f"export {run} --to onnx {tmp_path / 'new'}") == 2
-    assert "peft, transformers" in capsys.readouterr().err
+    assert "transformers Received: onnx" in capsys.readouterr().err
     assert kerastune(f"export {tmp_path / 'none'} --to peft {tmp_path / 'new'}") == 2
     assert "no run in this folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
