@@ -155,7 +155,7 @@ def tiny(
     if name in CLASSIFIERS:
         options = {**options, "num_labels": num_labels}
     config_class = getattr(transformers, config_name)
-    config = config_class(vocab_size=VOCABULARY, **{**options, **changes})
+    config = config_class(**{"vocab_size": VOCABULARY, **options, **changes})
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         # transformers hands one unseeded initializer to several layers, and Flaubert

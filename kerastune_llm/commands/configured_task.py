@@ -5,7 +5,8 @@ from typing import Any
 
 from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.errors import UserError, unknown_name
-from kerastune_llm.tasks.custom import configure_task, metric_keys
+from kerastune_llm.tasks.custom import configure_task
+from kerastune_llm.tasks.metric_kinds import metric_keys
 from kerastune_llm.tasks.mixture import mix
 from kerastune_llm.tasks.task import Task, get_task
 

@@ -1,13 +1,17 @@
 """A task of the user's own, and any task with parts of it changed."""
 
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from kerastune_llm.errors import UserError, UserErrors, unknown_name
-from kerastune_llm.registry import METRICS, TASKS
-from kerastune_llm.tasks.task import Kind, Task, template_problem
+from kerastune_llm.registry import TASKS
+from kerastune_llm.tasks.metric_kinds import (
+    DEFAULT_METRICS,
+    metric_keys,
+    metric_problems,
+)
+from kerastune_llm.tasks.task import Task, template_problem
 
 OPTIONS = (
     "kind",
@@ -24,12 +28,6 @@ OPTIONS = (
     "metrics",
     "best_metric",
 )
-DEFAULT_METRICS = {
-    "seq2seq": ("exact_match", "token_f1"),
-    "classification": ("accuracy", "macro_f1"),
-    "regression": ("pearson", "spearman"),
-    "multilabel": ("multilabel_micro_f1", "multilabel_macro_f1", "set_exact_match"),
-}
 
 
 @TASKS.register
@@ -118,9 +116,9 @@ def _problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]:
         yield from _target_problems(task, given)
     else:
         yield from _label_problems(task, given)
-    metric_problems = list(_metric_problems(task.metrics, task.kind))
-    yield from metric_problems
-    if not metric_problems and task.best_metric:
+    unfit = list(metric_problems(task.metrics, task.kind))
+    yield from unfit
+    if not unfit and task.best_metric:
         keys = metric_keys(task)
         if task.best_metric not in keys:
             yield unknown_name("best metric", task.best_metric, keys)
@@ -184,52 +182,3 @@ def _label_problems(task: Task, given: Mapping[str, Any]) -> Iterator[UserError]
             "--task.labels must be two or more different names.",
             received=", ".join(labels),
         )
-
-
-def _metric_problems(names: Sequence[str], kind: Kind) -> Iterator[UserError]:
-    for name in names:
-        if name not in METRICS.names():
-            yield unknown_name("metric", name, METRICS.names())
-        elif scored_kind(name) != kind:
-            fitting = [n for n in METRICS.names() if scored_kind(n) == kind]
-            yield UserError(
-                f"The metric does not score {_SCORED[kind]}, which this task has.",
-                accepted=", ".join(fitting),
-                received=name,
-            )
-
-
-_KINDS: dict[Any, Kind] = {
-    Sequence[str]: "seq2seq",
-    Sequence[int]: "classification",
-    Sequence[float]: "regression",
-    Sequence[Sequence[int]]: "multilabel",
-}
-_SCORED = {
-    "seq2seq": "texts",
-    "classification": "labels",
-    "regression": "numbers",
-    "multilabel": "sets of labels",
-}
-# Two rows, right and wrong, to learn from which values a metric gives.
-_EXAMPLES: dict[Kind, tuple[list, list]] = {
-    "seq2seq": (["a", "b"], [["a"], ["c"]]),
-    "classification": ([1, 0], [1, 1]),
-    "regression": ([1.0, 0.0], [1.0, 2.0]),
-    "multilabel": ([[1], []], [[1], [0]]),
-}
-
-
-def scored_kind(metric: str) -> Kind:
-    """The kind of task a metric scores, as its own annotation says.
-
-    >>> scored_kind("accuracy"), scored_kind("squad")
-    ('classification', 'seq2seq')
-    """
-    return _KINDS[typing.get_type_hints(METRICS.get(metric))["predictions"]]
-
-
-def metric_keys(task: Task) -> list[str]:
-    """The names under which the task's metrics give their values, in order."""
-    example = _EXAMPLES[task.kind]
-    return [key for name in task.metrics for key in METRICS.get(name)(*example)]

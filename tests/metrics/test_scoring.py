@@ -7,7 +7,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.metrics.module import load_metric
 from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.registry import METRICS
-from kerastune_llm.tasks.custom import scored_kind
+from kerastune_llm.tasks.metric_kinds import scored_kind
 
 # References, predictions that are all right, and such that are all wrong.
 EXAMPLES = {

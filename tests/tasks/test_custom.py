@@ -34,6 +34,38 @@ def test_references_column_alone_makes_seq2seq():
     assert task.kind == "seq2seq" and task.references_column == "answers"
 
 
+@pytest.mark.parametrize(
+    ("kind", "metrics", "best"),
+    [
+        ("regression", ("pearson", "spearman"), "pearson"),
+        (
+            "multilabel",
+            ("multilabel_micro_f1", "multilabel_macro_f1", "set_exact_match"),
+            "multilabel_micro_f1",
+        ),
+    ],
+)
+def test_other_kinds_of_labels(kind, metrics, best):
+    task = configured(**LABEL, kind=kind, pair_template="{other}")
+    assert (task.metrics, task.best_metric) == (metrics, best)
+    assert task.fields(as_text=False) == task.fields(as_text=True) == ("text", "other")
+    # On a text-to-text model one text holds both.
+    assert task.template(as_text=True) == "{text} {other}"
+
+
+def test_an_input_template_takes_the_place_of_all():
+    task = configured("mrpc", input_template="{sentence1} or {sentence2}")
+    assert task.pair_template == ""
+    for as_text in (True, False):
+        assert task.template(as_text=as_text) == "{sentence1} or {sentence2}"
+
+
+def test_another_dataset_of_the_hub_has_no_configuration_of_the_first():
+    task = configured("cola", hub="me/mine", hub_splits={"validation": "test"})
+    assert (task.hub, task.hub_config) == ("me/mine", None)
+    assert task.hub_splits == {"validation": "test"}
+
+
 def test_metrics_give_the_best_metric():
     task = configured(**TEXT, metrics=["squad"], best_metric="f1")
     assert task.metrics == ("squad",) and task.best_metric == "f1"
@@ -65,6 +97,11 @@ def test_no_options_change_nothing():
         ({**LABEL, "metrics": ["squad"]}, "does not score labels"),
         ({**TEXT, "best_metric": "exact"}, "Did you mean exact_match"),
         ({**TEXT, "label_column": "y"}, "both given"),
+        ({**TEXT, "pair_template": "{c}"}, "for a label"),
+        ({**LABEL, "pair_template": "fixed"}, "--task.pair-template names no"),
+        ({**LABEL, "kind": "regression", "metrics": ["f1"]}, "not score numbers"),
+        ({**LABEL, "kind": "multilabel", "metrics": ["f1"]}, "not score sets"),
+        ({**LABEL, "kind": "regression", "labels": ("a", "b")}, "for numbers"),
         ({**LABEL, "labels": ("one", "one")}, "two or more different"),
         ({**LABEL, "labels": ("one",)}, "two or more different"),
         ({**LABEL, "kind": "classification", "target_template": "{a}"}, "no meaning"),

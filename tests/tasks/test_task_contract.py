@@ -9,7 +9,8 @@ from kerastune_llm.data.render import render_inputs, render_targets
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.metrics.scoring import score
 from kerastune_llm.registry import TASKS
-from kerastune_llm.tasks.custom import configure_task, scored_kind
+from kerastune_llm.tasks.custom import configure_task
+from kerastune_llm.tasks.metric_kinds import scored_kind
 from kerastune_llm.tasks.task import (
     get_task,
     render_template,
