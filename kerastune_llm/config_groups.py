@@ -259,6 +259,14 @@ class RuntimeConfig(Group):
     )
     jit: bool = Field(False, description="compile the training step with XLA")
     seed: NonNegativeInt = Field(42, description="initial weights, dropout, data order")
+    trunk_cache: bool | None = Field(
+        None,
+        description="compute what lies below the first trained layer once, without its "
+        "dropout (default: where it has none)",
+    )
+    trunk_cache_memory: PositiveFloat = Field(
+        2.0, description="gigabytes of it kept in memory; more goes to disk"
+    )
     checkpoint_every: Interval = Field(
         "5m",
         description="state to resume from, besides before every evaluation: every N "

@@ -41,6 +41,15 @@ class Cut:
         gives_text = self.model.config.is_encoder_decoder and self.model.can_generate()
         return "labels" if self.where == "base" and gives_text else "input_ids"
 
+    @property
+    def dropout(self) -> float:
+        """The highest rate of dropout in the trunk."""
+        layers = (layer for part in self._layers() for layer in part._flatten_layers())
+        rates = (
+            getattr(layer, "rate", getattr(layer, "drop_prob", 0)) for layer in layers
+        )
+        return max((rate for rate in rates if isinstance(rate, float)), default=0.0)
+
     def record(self, batch: Mapping[str, tf.Tensor]) -> Features:
         """The trunk's outputs for a batch, without dropout.
 
@@ -95,6 +104,18 @@ class Cut:
                 return base, "decoder"
             return self.model, self.model.base_model_prefix
         return base, "encoder" if hasattr(base, "encoder") else "transformer"
+
+    def _layers(self) -> Iterator[keras.layers.Layer]:
+        """The layers of the trunk."""
+        holder, attribute = self._last_layer()
+        last = getattr(holder, attribute)
+        if self.where == "blocks":
+            yield holder.embeddings
+            yield from list(last.layer)[: self.blocks]
+            return
+        yield last
+        if self.where == "base" and holder is _base(self.model):
+            yield holder.encoder
 
     def _replacements(
         self, features: Features

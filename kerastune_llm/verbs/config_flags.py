@@ -102,7 +102,7 @@ def _add_field(parser: Any, path: tuple[str, ...], info: FieldInfo) -> None:
         "default": argparse.SUPPRESS,
         "help": text,
     }
-    if info.annotation is bool:
+    if info.annotation in (bool, bool | None):
         options["action"] = argparse.BooleanOptionalAction
     else:
         options["metavar"] = _metavar(info)

@@ -1,0 +1,84 @@
+"""Whether a run keeps the outputs of its frozen trunk, and computing them."""
+
+import logging
+
+import numpy as np
+
+from kerastune_llm.backend import keras
+from kerastune_llm.commands.console import progress
+from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.splits import Split
+from kerastune_llm.data.pipeline import build_dataset
+from kerastune_llm.errors import UserError
+from kerastune_llm.methods.method import make_method
+from kerastune_llm.models.trunk import Cut, find_cut
+from kerastune_llm.training.trunk_cache import TrunkCache
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 32
+
+
+def trunk_cache(job: Job, model: keras.Model, training: Split) -> TrunkCache | None:
+    """The trunk's outputs for all training rows, where they are kept.
+
+    By default they are where an epoch without them would compute exactly the same: a
+    frozen trunk without dropout, and more than one epoch.
+
+    Raises:
+        UserError: It is asked for, and all of the model trains.
+    """
+    runtime = job.config.runtime
+    cut = _cut(job, model)
+    if cut is None:
+        if runtime.trunk_cache:
+            raise UserError(
+                f"There is no frozen trunk to keep the outputs of: "
+                f"{job.config.method.name} trains weights from the first layers on.",
+                accepted="a method such as head, or last_n",
+                received="--runtime.trunk-cache",
+                mend="--no-runtime.trunk-cache",
+            )
+        return None
+    if not _is_wanted(job, cut):
+        return None
+    return _filled(job, cut, training)
+
+
+def _cut(job: Job, model: keras.Model) -> Cut | None:
+    method = make_method(job.config.method.name, job.config.method.options)
+    # A method with callbacks trains more of the model later on.
+    return None if hasattr(method, "callbacks") else find_cut(model)
+
+
+def _is_wanted(job: Job, cut: Cut) -> bool:
+    asked = job.config.runtime.trunk_cache
+    dropout = cut.dropout
+    if asked is None and dropout:
+        logger.info(
+            "the trunk is frozen: --runtime.trunk-cache would compute it once, without "
+            "its dropout of %g",
+            dropout,
+        )
+        return False
+    if asked and dropout:
+        logger.info("trunk cache: the frozen trunk's dropout of %g is off", dropout)
+    epochs = job.config.optim.epochs if job.config.optim.max_steps is None else 2
+    return epochs > 1 if asked is None else asked
+
+
+def _filled(job: Job, cut: Cut, training: Split) -> TrunkCache:
+    column = training.tokenised.with_format("arrow")[:][cut.length_column]
+    lengths = np.array([len(ids) for ids in column])
+    memory_limit = job.config.runtime.trunk_cache_memory
+    cache = TrunkCache(cut, lengths, memory_limit=memory_limit)
+    batches = build_dataset(
+        training.tokenised,
+        tokenizer=job.tokenizer,
+        batch_size=BATCH_SIZE,
+        shuffle=False,
+        with_rows=True,
+    )
+    with progress("frozen trunk, once") as on_batch:
+        cache.fill(batches, on_batch)
+    return cache
