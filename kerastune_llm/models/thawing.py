@@ -53,7 +53,7 @@ class Thaw(keras.callbacks.Callback):
 
     def _follow(self) -> None:
         """Train what is to train after this many updates."""
-        steps = int(self.model.optimizer.iterations)
+        steps = int(self.model.optimizer.iterations.numpy())
         stage = min(steps // self.every, len(self.stages) - 1)
         if stage == self._stage:
             return
