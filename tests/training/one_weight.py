@@ -7,7 +7,7 @@ are 1, 0.5, 0, 0, ...: the gradient is the weight's sign.
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from kerastune_llm.backend import keras, tf
+from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model
 
@@ -17,6 +17,7 @@ class OneWeight(keras.Model):
 
     def __init__(self) -> None:
         super().__init__()
+        self.config = transformers.PretrainedConfig()
         self.weight = self.add_weight(
             name="weight", shape=(), initializer="ones", trainable=True
         )

@@ -43,5 +43,6 @@ def test_nothing_of_it_stays():
     logits(model, 1)
     assert [set(vars(layer)) for layer in model._flatten_layers()] == before
     assert random.getstate() == state
-    free = [model(tiny_batch(model), training=True).logits.numpy() for _ in range(2)]
+    batch = tiny_batch(model)
+    free = [model(batch, training=True).logits.numpy() for _ in range(2)]
     assert (free[0] != free[1]).any()
