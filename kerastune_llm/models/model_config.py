@@ -152,7 +152,7 @@ def _model_type(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file() and not file.is_file():
         raise UserError(
             "This folder holds an adapter, not a model.",
-            accepted="--model with the adapter's base model, --adapter with the adapter",
+            accepted="--model with the base model, and --adapter with the adapter",
             received=str(folder),
             mend=f"--model {_base_model(folder)} --adapter {folder}",
         )
