@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,15 @@ def test_no_run_there(tmp_path, capsys):
     assert "no run in this folder" in capsys.readouterr().err
     assert main(["train", "squad", "--resume"]) == 2
     assert "--output DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["full", "lora", "accumulation, bucketing"])
+def test_killed_processes_lose_nothing(name):
+    script = Path(__file__).parents[1] / "benchmarks" / "kill_and_resume.py"
+    done = subprocess.run(
+        [sys.executable, script, "--kills", "4", "--only", name],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
