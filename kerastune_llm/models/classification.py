@@ -1,13 +1,14 @@
-"""What a head answers: probabilities or numbers, compiled for a few lengths."""
+"""What a head answers: logits of rows in one graph, and what they mean."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.models.trunk import call_model
 
-LENGTH_MULTIPLE = 16
+HeadKind = Literal["classification", "multilabel", "regression"]
 
 _ACTIVATIONS = {
     "classification": tf.nn.softmax,
@@ -17,84 +18,59 @@ _ACTIVATIONS = {
 
 
 class Classifier:
-    """Probabilities of the labels, or numbers, for token ids of any length.
+    """Logits of a sequence classification model for the rows of a dataset.
 
-    Rows are sorted by length and padded to a multiple of 16 tokens, so few shapes are
-    traced and little of the work is padding.
+    It is traced once for all lengths; later changes of the weights are seen.
 
     Args:
-        model: A sequence classification model; later changes of its weights are seen.
-        kind: `"classification"` gives the softmax of the logits, `"multilabel"` the
-            sigmoid of each, `"regression"` the logits themselves.
-        pad_token_id: Id that padding is filled with.
-        batch_size: Rows at a time.
-        max_input_tokens: No shape is longer than this.
+        model: The model.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        *,
-        pad_token_id: int,
-        kind: Literal["classification", "multilabel", "regression"] = "classification",
-        batch_size: int = 16,
-        max_input_tokens: int = 512,
-    ) -> None:
-        self.pad_token_id = pad_token_id
-        self.batch_size = batch_size
-        self.max_input_tokens = max_input_tokens
-        activation = _ACTIVATIONS[kind]
-        self._answer = tf.function(
-            lambda features: activation(
-                tf.cast(model(features, training=False).logits, tf.float32)
-            ),
-            reduce_retracing=True,
-        )
+    def __init__(self, model: keras.Model) -> None:
+        def logits(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+            outputs = call_model(model, batch, training=False)
+            return tf.cast(outputs.logits, tf.float32)
+
+        self._logits = tf.function(logits)
 
     def __call__(
         self,
-        columns: Mapping[str, Sequence[Sequence[int]]],
+        batches: tf.data.Dataset,
+        *,
+        rows: int,
         on_batch: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Answers in the order of the rows.
+        """Logits in the order of the rows.
 
         Args:
-            columns: `input_ids` and, for models that use them, `token_type_ids`.
+            batches: Each row in one of them, as `build_dataset` makes them `with_rows`.
+            rows: How many there are.
             on_batch: Called with rows done and rows in all after each batch.
 
         Returns:
             float32 `[rows, labels]`; one column for regression.
         """
-        columns = {name: list(values) for name, values in columns.items()}
-        lengths = np.array([len(ids) for ids in columns["input_ids"]])
-        order = np.argsort(lengths, kind="stable")
-        parts = []
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            features = self._padded(columns, chosen, int(lengths[chosen].max()))
-            parts.append(self._answer(features).numpy())
+        function = self._logits.get_concrete_function(_inputs(batches.element_spec))
+        places, parts = [], []
+        for batch in batches:
+            places.append(batch["rows"].numpy())
+            parts.append(function(_inputs(batch)).numpy())
             if on_batch is not None:
-                on_batch(start + len(chosen), len(order))
-        answers = np.concatenate(parts)
-        return answers[np.argsort(order, kind="stable")]
+                on_batch(sum(map(len, places)), rows)
+        logits = np.concatenate(parts)
+        return logits[np.argsort(np.concatenate(places))]
 
-    def _padded(
-        self,
-        columns: Mapping[str, Sequence[Sequence[int]]],
-        rows: np.ndarray,
-        length: int,
-    ) -> dict[str, tf.Tensor]:
-        width = -(-length // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-        width = max(length, min(width, self.max_input_tokens))
-        features = {}
-        for name, values in columns.items():
-            fill = self.pad_token_id if name == "input_ids" else 0
-            table = np.full([len(rows), width], fill, np.int32)
-            for place, row in enumerate(rows):
-                table[place, : len(values[row])] = values[row]
-            features[name] = tf.constant(table)
-        mask = np.zeros([len(rows), width], np.int32)
-        for place, row in enumerate(rows):
-            mask[place, : len(columns["input_ids"][row])] = 1
-        features["attention_mask"] = tf.constant(mask)
-        return features
+
+def activated(kind: HeadKind, logits: np.ndarray) -> np.ndarray:
+    """What logits `[rows, labels]` stand for.
+
+    Args:
+        kind: `"classification"`: the probabilities of the labels, which sum to one;
+            `"multilabel"`: of each label apart; `"regression"`: the numbers themselves.
+        logits: float32 `[rows, labels]`.
+    """
+    return _ACTIVATIONS[kind](logits).numpy()
+
+
+def _inputs(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {n: value for n, value in batch.items() if n not in ("rows", "labels")}

@@ -8,15 +8,17 @@ import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from kerastune_llm.backend import keras
+from kerastune_llm.backend import keras, tf
 from kerastune_llm.data.answers import answer_text, read_answer
+from kerastune_llm.data.columns import number_column
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.data.render import show_inputs
 from kerastune_llm.metrics.bootstrap import score_with_intervals
 from kerastune_llm.metrics.scoring import row_score, score
-from kerastune_llm.models.classification import Classifier
+from kerastune_llm.models.classification import Classifier, activated
 from kerastune_llm.models.generation import Generator
 from kerastune_llm.tasks.task import Task
+from kerastune_llm.training.losses import loss_of
 from kerastune_llm.training.mixture_scoring import score_mixture
 from kerastune_llm.training.step import evaluate_loss
 
@@ -83,7 +85,7 @@ class Scorer:
         self.batch_size = batch_size
         self._score = score_with_intervals if use_intervals else score
         if as_text:
-            self._model_answers = Generator(
+            self._generator = Generator(
                 model,
                 max_new_tokens=max_new_tokens,
                 num_beams=num_beams,
@@ -91,13 +93,7 @@ class Scorer:
                 max_input_tokens=max_input_tokens,
             )
         else:
-            self._model_answers = Classifier(
-                model,
-                pad_token_id=tokenizer.pad_token_id,
-                kind=task.kind,
-                batch_size=batch_size,
-                max_input_tokens=max_input_tokens,
-            )
+            self._classifier = Classifier(model)
 
     def answer(
         self,
@@ -106,20 +102,8 @@ class Scorer:
     ) -> Answers:
         """The model's answers, in the order of the rows."""
         if self.as_text:
-            ids = self._model_answers(tokenised["input_ids"], on_batch=on_batch)
-            texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-            texts = [text.strip() for text in texts]
-            return Answers(texts, [read_answer(self.task, text) for text in texts])
-        columns = {
-            name: tokenised[name]
-            for name in ("input_ids", "token_type_ids")
-            if name in tokenised.column_names
-        }
-        values = self._model_answers(columns, on_batch=on_batch)
-        predictions = _decide(self.task, values)
-        texts = [_shown(self.task, prediction) for prediction in predictions]
-        is_number = self.task.kind == "regression"
-        return Answers(texts, predictions, None if is_number else values)
+            return self._generated(tokenised, on_batch)
+        return self._decided(self._logits(tokenised, on_batch))
 
     def score(
         self,
@@ -128,17 +112,18 @@ class Scorer:
         on_batch: Callable[[int, int], None] | None = None,
     ) -> Scores:
         """Metrics over all rows, the token-weighted mean loss, and a record a row."""
-        answers = self.answer(tokenised, on_batch)
+        if self.as_text:
+            answers = self._generated(tokenised, on_batch)
+            loss = evaluate_loss(self.model, self._batches(tokenised))
+        else:
+            logits = self._logits(tokenised, on_batch)
+            answers = self._decided(logits)
+            labels = tf.constant(number_column(tokenised, "labels"))
+            losses = loss_of(self.model)(labels, tf.constant(logits))
+            loss = float(tf.reduce_mean(losses))
         references = self._references(rows)
         metrics, row_scores = self._judge(rows, answers, references)
-        batches = build_dataset(
-            tokenised,
-            tokenizer=self.tokenizer,
-            batch_size=self.batch_size,
-            shuffle=False,
-            batching="bucket",
-        )
-        metrics["loss"] = float(evaluate_loss(self.model, batches))
+        metrics["loss"] = loss
         records = [
             {
                 "id": row_id,
@@ -157,6 +142,43 @@ class Scorer:
             )
         ]
         return Scores(metrics, records)
+
+    def _generated(
+        self,
+        tokenised: datasets.Dataset,
+        on_batch: Callable[[int, int], None] | None,
+    ) -> Answers:
+        ids = self._generator(tokenised["input_ids"], on_batch=on_batch)
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        texts = [text.strip() for text in texts]
+        return Answers(texts, [read_answer(self.task, text) for text in texts])
+
+    def _logits(
+        self,
+        tokenised: datasets.Dataset,
+        on_batch: Callable[[int, int], None] | None,
+    ) -> np.ndarray:
+        batches = self._batches(tokenised, with_rows=True)
+        return self._classifier(batches, rows=len(tokenised), on_batch=on_batch)
+
+    def _decided(self, logits: np.ndarray) -> Answers:
+        """What a head's logits `[rows, labels]` say."""
+        values = activated(self.task.kind, logits)
+        predictions = _decide(self.task, values)
+        texts = [_shown(self.task, prediction) for prediction in predictions]
+        is_number = self.task.kind == "regression"
+        return Answers(texts, predictions, None if is_number else values)
+
+    def _batches(
+        self, tokenised: datasets.Dataset, *, with_rows: bool = False
+    ) -> tf.data.Dataset:
+        return build_dataset(
+            tokenised,
+            tokenizer=self.tokenizer,
+            batch_size=self.batch_size,
+            shuffle=False,
+            with_rows=with_rows,
+        )
 
     def _judge(
         self, rows: datasets.Dataset, answers: Answers, references: Sequence[Any]
