@@ -15,7 +15,7 @@ Logs = dict[str, Any] | None
 
 def completed_steps(model: keras.Model) -> int:
     """Optimizer updates so far, those before a resume included."""
-    return int(model.optimizer.iterations)
+    return int(model.optimizer.iterations.numpy())
 
 
 class MetricsLog(keras.callbacks.Callback):
