@@ -27,6 +27,7 @@ CHANGEABLE = frozenset(
         "optim.accumulate_steps",
         "runtime.strategy",
         "runtime.jit",
+        "runtime.trunk_cache_memory",
         "runtime.checkpoint_every",
         "runtime.keep_checkpoints",
         "evaluation.every",
