@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError, unknown_name
 from kerastune_llm.registry import OPTIMIZERS
+from kerastune_llm.training.update_rules.rule import Pace, Weight
 
 # The names the Hugging Face Trainer leaves out of weight decay (biases and norms), and
 # what Keras calls the weights of a LayerNormalization.
@@ -133,14 +134,17 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         key = self._var_key(variable)
         slots = self._slots[key]
         value = tf.convert_to_tensor(variable)
-        new_value, new_slots = self.rule.update(
+        weight = Weight(
             value,
             tf.cast(gradient, value.dtype),
-            slots={name: tf.convert_to_tensor(slot) for name, slot in slots.items()},
-            step=tf.cast(step - self._first_updates.get(key, 0), value.dtype),
-            learning_rate=tf.cast(learning_rate, value.dtype),
-            weight_decay=self.weight_decay if self._use_weight_decay(variable) else 0.0,
+            {name: tf.convert_to_tensor(slot) for name, slot in slots.items()},
         )
+        pace = Pace(
+            tf.cast(step - self._first_updates.get(key, 0), value.dtype),
+            tf.cast(learning_rate, value.dtype),
+            self.weight_decay if self._use_weight_decay(variable) else 0.0,
+        )
+        new_value, new_slots = self.rule.update(weight, pace)
         variable.assign(new_value)
         for name, slot in slots.items():
             slot.assign(new_slots[name])

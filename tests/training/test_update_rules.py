@@ -9,7 +9,12 @@ import pytest
 
 from kerastune_llm.backend import tf
 from kerastune_llm.registry import OPTIMIZERS
-from kerastune_llm.training.update_rules.rule import UpdateRule, bias_correction
+from kerastune_llm.training.update_rules.rule import (
+    Pace,
+    UpdateRule,
+    Weight,
+    bias_correction,
+)
 from tests.reference.runner import run_reference
 
 STEPS, RATE, DECAY = 5, 0.01, 0.1
@@ -35,14 +40,9 @@ def run_rule(
     slots = {slot: tf.zeros(shape) for slot, shape in shapes.items()}
     values = []
     for step in range(STEPS):
-        value, slots = rule.update(
-            value,
-            tf.constant(arrays[f"{name}.{step}"]),
-            slots=slots,
-            step=tf.constant(step + 1.0),
-            learning_rate=tf.constant(RATE),
-            weight_decay=DECAY,
-        )
+        weight = Weight(value, tf.constant(arrays[f"{name}.{step}"]), slots)
+        pace = Pace(tf.constant(step + 1.0), tf.constant(RATE), DECAY)
+        value, slots = rule.update(weight, pace)
         assert {slot: tuple(array.shape) for slot, array in slots.items()} == shapes
         values.append(value.numpy())
     return values

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerastune_llm.registry import OPTIMIZERS
-from kerastune_llm.training.update_rules.rule import Shape, Slots
+from kerastune_llm.training.update_rules.rule import Pace, Shape, Slots, Weight
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import tf
@@ -47,22 +47,15 @@ class Adafactor:
             squares = {"row": shape[:-1], "column": (*shape[:-2], shape[-1])}
         return {**squares, "mean": shape} if self.beta_1 else squares
 
-    def update(
-        self,
-        value: tf.Tensor,
-        gradient: tf.Tensor,
-        *,
-        slots: Slots,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-        weight_decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
+    def update(self, weight: Weight, pace: Pace) -> tuple[tf.Tensor, Slots]:
         from kerastune_llm.backend import tf
 
+        value, gradient, slots = weight
+        learning_rate = pace.learning_rate
         if self.use_parameter_scale:
             scale = tf.maximum(_root_mean_square(value), self.epsilon_scale)
             learning_rate = learning_rate * scale
-        kept = 1 - tf.pow(step, self.decay_rate)
+        kept = 1 - tf.pow(pace.step, self.decay_rate)
         inverse_root, squares = self._second_moment(gradient, slots, kept)
         change = gradient * inverse_root
         excess = tf.maximum(_root_mean_square(change) / self.clip_threshold, 1)
@@ -70,7 +63,7 @@ class Adafactor:
         if self.beta_1:
             change = self.beta_1 * slots["mean"] + (1 - self.beta_1) * change
             squares = {**squares, "mean": change}
-        return value * (1 - learning_rate * weight_decay) - change, squares
+        return value * (1 - learning_rate * pace.weight_decay) - change, squares
 
     def _second_moment(
         self, gradient: tf.Tensor, slots: Slots, kept: tf.Tensor

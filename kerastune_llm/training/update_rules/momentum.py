@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerastune_llm.registry import OPTIMIZERS
-from kerastune_llm.training.update_rules.rule import Shape, Slots
+from kerastune_llm.training.update_rules.rule import Pace, Shape, Slots, Weight
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import tf
@@ -32,22 +32,13 @@ class Sgd:
     def slots(self, shape: Shape) -> dict[str, Shape]:
         return {"mean": shape} if self.momentum else {}
 
-    def update(
-        self,
-        value: tf.Tensor,
-        gradient: tf.Tensor,
-        *,
-        slots: Slots,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-        weight_decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        gradient = gradient + weight_decay * value
+    def update(self, weight: Weight, pace: Pace) -> tuple[tf.Tensor, Slots]:
+        gradient = weight.gradient + pace.weight_decay * weight.value
         if not self.momentum:
-            return value - learning_rate * gradient, {}
-        mean = self.momentum * slots["mean"] + gradient
+            return weight.value - pace.learning_rate * gradient, {}
+        mean = self.momentum * weight.slots["mean"] + gradient
         change = gradient + self.momentum * mean if self.use_nesterov else mean
-        return value - learning_rate * change, {"mean": mean}
+        return weight.value - pace.learning_rate * change, {"mean": mean}
 
 
 @OPTIMIZERS.register("lion")
@@ -71,19 +62,11 @@ class Lion:
     def slots(self, shape: Shape) -> dict[str, Shape]:
         return {"mean": shape}
 
-    def update(
-        self,
-        value: tf.Tensor,
-        gradient: tf.Tensor,
-        *,
-        slots: Slots,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-        weight_decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
+    def update(self, weight: Weight, pace: Pace) -> tuple[tf.Tensor, Slots]:
         from kerastune_llm.backend import tf
 
-        direction = self.beta_1 * slots["mean"] + (1 - self.beta_1) * gradient
-        mean = self.beta_2 * slots["mean"] + (1 - self.beta_2) * gradient
-        value = value * (1 - learning_rate * weight_decay)
-        return value - learning_rate * tf.sign(direction), {"mean": mean}
+        mean, gradient = weight.slots["mean"], weight.gradient
+        direction = self.beta_1 * mean + (1 - self.beta_1) * gradient
+        mean = self.beta_2 * mean + (1 - self.beta_2) * gradient
+        value = weight.value * (1 - pace.learning_rate * pace.weight_decay)
+        return value - pace.learning_rate * tf.sign(direction), {"mean": mean}

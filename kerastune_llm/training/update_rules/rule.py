@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import tf
@@ -12,32 +12,43 @@ Shape = tuple[int, ...]
 Slots = dict[str, "tf.Tensor"]
 
 
+class Weight(NamedTuple):
+    """One weight before an update.
+
+    Args:
+        value: Any shape.
+        gradient: Dense, same shape and dtype.
+        slots: What the rule remembers of it.
+    """
+
+    value: tf.Tensor
+    gradient: tf.Tensor
+    slots: Slots
+
+
+class Pace(NamedTuple):
+    """How far an update goes.
+
+    Args:
+        step: Number of this update of the weight, 1 for the first; a scalar of the
+            weight's dtype.
+        learning_rate: Scalar of the weight's dtype.
+        weight_decay: 0 for the weights that are not to decay.
+    """
+
+    step: tf.Tensor
+    learning_rate: tf.Tensor
+    weight_decay: float
+
+
 class UpdateRule(Protocol):
     """A frozen dataclass of hyper-parameters with two pure functions."""
 
     def slots(self, shape: Shape) -> dict[str, Shape]:
         """Names and shapes of what is remembered of a weight; all start at zero."""
 
-    def update(
-        self,
-        value: tf.Tensor,
-        gradient: tf.Tensor,
-        *,
-        slots: Slots,
-        step: tf.Tensor,
-        learning_rate: tf.Tensor,
-        weight_decay: float,
-    ) -> tuple[tf.Tensor, Slots]:
-        """The new value of one weight, and its new slots.
-
-        Args:
-            value: The weight, any shape.
-            gradient: Its dense gradient, same shape and dtype.
-            slots: What `slots` names, as it is before this step.
-            step: Number of this update, 1 for the first; a scalar of `value.dtype`.
-            learning_rate: Scalar of `value.dtype`.
-            weight_decay: 0 for the weights that are not to decay.
-        """
+    def update(self, weight: Weight, pace: Pace) -> tuple[tf.Tensor, Slots]:
+        """The new value of one weight, and its new slots."""
 
 
 def bias_correction(beta: float, step: tf.Tensor) -> tf.Tensor:
