@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.models.attributes import replaced
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.torch_layout import torch_parameters
 
@@ -211,19 +212,6 @@ def call_model(
         return model(own, training=training)
     with find_cut(model).replayed(features):
         return model(own, training=training)
-
-
-@contextlib.contextmanager
-def replaced(layer: keras.layers.Layer, name: str, value: object) -> Iterator[None]:
-    """Within it, a layer has another value under a name, unseen by Keras' tracking."""
-    attributes = vars(layer)
-    before = {name: attributes[name]} if name in attributes else {}
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        del attributes[name]
-        attributes.update(before)
 
 
 def _base(model: keras.Model) -> keras.layers.Layer:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.models.attributes import replaced
 
 
 def fold_seed(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
@@ -40,10 +41,10 @@ def dropout_from(model: keras.Model, seed: int, *numbers: tf.Tensor) -> Iterator
     with contextlib.ExitStack() as restored:
         for layer in layers:
             if isinstance(layer, keras.layers.Dropout):
-                restored.enter_context(_replaced(layer, "_random_generator", draws))
+                restored.enter_context(replaced(layer, "_random_generator", draws))
             elif hasattr(layer, "xdropout"):  # DeBERTa has a layer of its own.
                 dropout = _xdropout(draws, layer.drop_prob)
-                restored.enter_context(_replaced(layer, "xdropout", dropout))
+                restored.enter_context(replaced(layer, "xdropout", dropout))
         # BART and its kin decide which layers to skip when the graph is traced.
         restored.callback(random.setstate, random.getstate())
         random.seed(seed)
@@ -74,16 +75,3 @@ class _Draws:
 
 def _xdropout(draws: _Draws, rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda inputs: draws.dropout(inputs, rate)
-
-
-@contextlib.contextmanager
-def _replaced(layer: keras.layers.Layer, name: str, value: object) -> Iterator[None]:
-    # Past Keras' `__setattr__`, which would make the generator part of checkpoints.
-    attributes = vars(layer)
-    before = {name: attributes[name]} if name in attributes else {}
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        del attributes[name]
-        attributes.update(before)
