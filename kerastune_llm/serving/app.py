@@ -1,0 +1,216 @@
+"""The web application: TensorFlow Serving's REST API over models that are loaded."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from kerastune_llm import __version__
+from kerastune_llm.serving.hosting import Host, Hosted
+from kerastune_llm.serving.keys import KeyGuard
+from kerastune_llm.serving.rest import (
+    Inputs,
+    ModelRequest,
+    RequestError,
+    Rows,
+    classify_answer,
+    joined,
+    predict_answer,
+    read_classify,
+    read_predict,
+)
+from kerastune_llm.serving.settings import Limits
+from kerastune_llm.serving.telemetry import Metrics, Watched
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter()
+
+_VERSION = "/v1/models/{name}/versions/{version}"
+_MODEL = "/v1/models/{name}"
+_JSON_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+Read = Callable[[bytes, Callable[[str], Inputs]], ModelRequest]
+
+
+def make_app(
+    host: Host, metrics: Metrics, *, limits: Limits, keys: Sequence[str] = ()
+) -> FastAPI:
+    """The application; its models warm up when it starts and drain when it ends.
+
+    Args:
+        host: The models.
+        metrics: What `/metrics` shows.
+        limits: What a single request may cost.
+        keys: API keys, one of which every request must carry; none: all may ask.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(asyncio.to_thread(host.warm_up))
+        yield
+        await warming
+        await asyncio.to_thread(host.close)
+
+    # No page of documentation: FastAPI's takes its scripts from outside.
+    app = FastAPI(
+        title="kerastune serve",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.host, app.state.limits, app.state.metrics = host, limits, metrics
+    app.include_router(router)
+    app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _failed)
+    if keys:
+        app.add_middleware(KeyGuard, keys=keys)
+    app.add_middleware(Watched, metrics=metrics)
+    return app
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> dict[str, str]:
+    """All models are loaded and warm."""
+    problem = request.app.state.host.not_ready()
+    if problem:
+        raise RequestError(503, problem, retry_after=1)
+    return {"status": "ready"}
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    text = request.app.state.metrics.text()
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+@router.get(_MODEL)
+@router.get(_VERSION)
+async def status(
+    request: Request, name: str, version: str | None = None
+) -> dict[str, Any]:
+    """The versions of a model."""
+    found = request.app.state.host.versions(name, version)
+    return {
+        "model_version_status": [
+            {
+                "version": str(hosted.model.version),
+                "state": "AVAILABLE",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+            for hosted in found
+        ]
+    }
+
+
+@router.get(_MODEL + "/metadata")
+@router.get(_VERSION + "/metadata")
+async def metadata(
+    request: Request, name: str, version: str | None = None
+) -> dict[str, Any]:
+    """The signatures of a model."""
+    model = request.app.state.host.find(name, version).model
+    return {
+        "model_spec": {
+            "name": name,
+            "signature_name": "",
+            "version": str(model.version),
+        },
+        "metadata": {"signature_def": {"signature_def": dict(model.definitions)}},
+    }
+
+
+@router.post(_MODEL + ":predict", openapi_extra=_JSON_BODY)
+@router.post(_VERSION + ":predict", openapi_extra=_JSON_BODY)
+async def predict(
+    request: Request, name: str, version: str | None = None
+) -> JSONResponse:
+    """Answers to `instances` or `inputs`."""
+    hosted = request.app.state.host.find(name, version)
+    asked, rows = await _ask(request, hosted, read_predict)
+    return JSONResponse(predict_answer(rows, by_row=asked.by_row))
+
+
+@router.post(_MODEL + ":classify", openapi_extra=_JSON_BODY)
+@router.post(_VERSION + ":classify", openapi_extra=_JSON_BODY)
+async def classify(
+    request: Request, name: str, version: str | None = None
+) -> JSONResponse:
+    """Every label of `examples` with its probability."""
+    hosted = request.app.state.host.find(name, version)
+    if not hosted.model.classifies:
+        raise RequestError(400, f"{name} does not classify; ask it by :predict")
+    _, rows = await _ask(request, hosted, read_classify)
+    return JSONResponse(classify_answer(rows))
+
+
+async def _ask(
+    request: Request, hosted: Hosted, read: Read
+) -> tuple[ModelRequest, Rows]:
+    limits = request.app.state.limits
+    body = await _body(request, limits)
+    asked = read(body, hosted.model.inputs)
+    request.state.rows = asked.rows
+    futures = hosted.submit(asked)
+    try:
+        async with asyncio.timeout(limits.deadline_seconds):
+            parts = await asyncio.gather(*map(asyncio.wrap_future, futures))
+    except TimeoutError as error:
+        raise RequestError(504, "The deadline has passed") from error
+    return asked, joined(parts)
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """The body of a request, refused as soon as it is too long or too slow."""
+    too_long = RequestError(413, f"The body has more than {limits.max_body_bytes} B")
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > limits.max_body_bytes:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.deadline_seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limits.max_body_bytes:
+                    raise too_long
+    except TimeoutError as error:
+        raise RequestError(408, "The body did not come in time") from error
+    except ClientDisconnect as error:
+        raise RequestError(400, "The body is not whole") from error
+    return bytes(body)
+
+
+async def _refused(request: Request, error: RequestError) -> JSONResponse:
+    wait = error.retry_after
+    headers = {} if wait is None else {"Retry-After": str(wait)}
+    return JSONResponse({"error": error.message}, error.status, headers)
+
+
+async def _no_route(request: Request, error: HTTPException) -> JSONResponse:
+    message = f"Malformed request: {request.method} {request.url.path}"
+    return JSONResponse({"error": message}, error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s failed", request.url.path, exc_info=error)
+    return JSONResponse({"error": "Internal error; see the server's log"}, 500)

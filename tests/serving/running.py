@@ -1,0 +1,61 @@
+"""A real server in a thread, for the tests that ask it over a socket."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import httpx
+import uvicorn
+
+from kerastune_llm.serving.app import make_app
+from kerastune_llm.serving.hosting import Host
+from kerastune_llm.serving.saved_models import SavedVersion
+from kerastune_llm.serving.server import open_socket
+from kerastune_llm.serving.settings import Batching, Limits, Listening
+from kerastune_llm.serving.telemetry import Metrics
+
+
+@contextlib.contextmanager
+def running(
+    models: Sequence[SavedVersion],
+    batching: Batching | None = None,
+    limits: Limits | None = None,
+    keys: Sequence[str] = (),
+) -> Iterator[httpx.Client]:
+    """A client of a server that has warmed up."""
+    metrics = Metrics()
+    host = Host(models, batching or Batching(), metrics)
+    app = make_app(host, metrics, limits=limits or Limits(), keys=keys)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    with open_socket(Listening(port=0)) as opened:
+        port = opened.getsockname()[1]
+        thread = threading.Thread(target=server.run, args=([opened],))
+        thread.start()
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            try:
+                until_ready(client)
+                yield client
+            finally:
+                server.should_exit = True
+        thread.join()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Ask until it holds; a TimeoutError after a minute."""
+    end = time.monotonic() + 60
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError
+
+
+def until_ready(client: httpx.Client) -> None:
+    eventually(lambda: client.get("/readyz").status_code == 200)
+
+
+def queued_rows(client: httpx.Client, model: str) -> float:
+    """The rows that wait for version 1 of a model, as the metrics have it."""
+    name = f'kerastune_queue_rows{{model="{model}",version="1"}} '
+    lines = client.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(name)).split()[1])
