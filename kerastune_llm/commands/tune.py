@@ -8,25 +8,31 @@ A trial is marked by a lock on a file while a process works on it; a trial that 
 begun, not ended and not locked was cut off, and the next process goes on with it.
 """
 
-import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kerastune_llm.commands.child_process import last_message, run_process
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.console import console
-from kerastune_llm.commands.locks import alone, claim
+from kerastune_llm.commands.locks import alone
 from kerastune_llm.commands.study import EXIT_USER_ERROR, Progress
 from kerastune_llm.commands.trials import Study, Trial
 from kerastune_llm.commands.tune_report import write_report
 from kerastune_llm.commands.tune_search import Search, import_optuna
-from kerastune_llm.commands.tune_space import Dimension, nested, parse_space
+from kerastune_llm.commands.tune_space import Dimension, parse_space
+from kerastune_llm.commands.tune_work import (
+    Work,
+    folder_lock,
+    mark_folder,
+    next_trial,
+    trial_values,
+)
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError
 
@@ -56,30 +62,6 @@ class Tuning:
         """0 with a best trial: others may have failed, which is part of searching."""
         is_done = self.best is not None and not self.progress.interrupted
         return 0 if is_done else self.progress.exit_code
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What the trials of a search have in common."""
-
-    config: RunConfig
-    space: tuple[Dimension, ...]
-    search: Search
-    study: Study
-    metric: str
-    storage: str
-    name: str
-
-    def trial(self, number: int) -> Trial:
-        values = self.search.values(number)
-        title = ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
-        return Trial(
-            name=f"{number:04d}",
-            group=str(number),
-            title=f"trial {number}: {title}",
-            metric=self.metric,
-            values=trial_values(self.config, values),
-        )
 
 
 def tune(
@@ -119,22 +101,12 @@ def tune(
     folder = Study(config.output or Path("runs") / "-".join(["tune", *names]))
     storage = storage or f"sqlite:///{folder.path / 'study.db'}"
     name = study or folder.path.name
-    with alone(_lock(folder)):
+    with alone(folder_lock(folder)):
         search = Search(storage, name, lower_is_better=metric == "loss")
-        search.agree(_asked(config, dimensions, metric))
-    work = _Work(config, dimensions, search, folder, metric, storage, name)
+        mark_folder(folder, search.agree(_asked(config, dimensions, metric)))
+    work = Work(config, dimensions, search, folder, metric, storage, name)
     progress = _run_trials(work, trials)
     return _finished(work, progress)
-
-
-def trial_values(config: RunConfig, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested values of a trial's run, from its values by dotted name."""
-    return merge(config.given(exclude={"output"}), nested(dict(values)))
-
-
-def run_folder_lock(run: Path) -> Path:
-    """The file that is locked while a process works on the run in `run`."""
-    return run.with_name(f"{run.name}.lock")
 
 
 def _check(config: RunConfig, trials: int) -> None:
@@ -157,10 +129,10 @@ def _asked(
     return {**values, "space": searched, "metric": metric}
 
 
-def _run_trials(work: _Work, wanted: int) -> Progress:
+def _run_trials(work: Work, wanted: int) -> Progress:
     progress, began = Progress(), time.monotonic()
     while not progress.interrupted:
-        with _next_trial(work, wanted) as number:
+        with next_trial(work, wanted) as number:
             if number is None:
                 break
             _run(work, number, progress, wanted)
@@ -177,35 +149,7 @@ def _run_trials(work: _Work, wanted: int) -> Progress:
     return progress
 
 
-@contextlib.contextmanager
-def _next_trial(work: _Work, wanted: int) -> Iterator[int | None]:
-    """Take a trial that was cut off, or a new one; `None` where all are taken."""
-    with contextlib.ExitStack() as at_end:
-        with alone(_lock(work.study)):
-            number, claimed = _take(work, wanted)
-        if claimed is not None:
-            at_end.enter_context(claimed)
-        yield number
-
-
-def _take(work: _Work, wanted: int) -> tuple[int | None, TextIO | None]:
-    search, study = work.search, work.study
-    for number in search.running():
-        trial = work.trial(number)
-        # Those of another machine have no configuration here.
-        if study.config(trial).exists():
-            claimed = claim(run_folder_lock(study.run(trial).path))
-            if claimed is not None:
-                return number, claimed
-    if len(search.trials()) >= wanted:
-        return None, None
-    number = search.ask(work.space, work.config.runtime.seed)
-    trial = work.trial(number)
-    study.begin(trial)
-    return number, claim(run_folder_lock(study.run(trial).path))
-
-
-def _run(work: _Work, number: int, progress: Progress, wanted: int) -> None:
+def _run(work: Work, number: int, progress: Progress, wanted: int) -> None:
     trial, study = work.trial(number), work.study
     place, log = f"{number + 1}/{wanted} {trial.title}", study.log(trial)
     if not study.is_finished(trial):
@@ -231,7 +175,7 @@ def _run(work: _Work, number: int, progress: Progress, wanted: int) -> None:
     console.print(f"  {work.metric} {score:.4g}{ending}{_best(work)}", markup=False)
 
 
-def _command(work: _Work, trial: Trial, number: int) -> list[str]:
+def _command(work: Work, trial: Trial, number: int) -> list[str]:
     return [
         *(*_PROGRAM, "tune"),
         *("--config", str(work.study.config(trial))),
@@ -241,25 +185,23 @@ def _command(work: _Work, trial: Trial, number: int) -> list[str]:
     ]
 
 
-def _fail(
-    work: _Work, number: int, progress: Progress, message: str, code: int
-) -> None:
+def _fail(work: Work, number: int, progress: Progress, message: str, code: int) -> None:
     work.search.fail(number, message)
     progress.fail(work.trial(number), message, code)
     console.print(f"  failed: {message}", markup=False, style="red")
 
 
-def _best(work: _Work) -> str:
+def _best(work: Work) -> str:
     best = work.search.best()
     return "" if best is None else f"; best {best.value:.4g} (trial {best.number})"
 
 
-def _finished(work: _Work, progress: Progress) -> Tuning:
+def _finished(work: Work, progress: Progress) -> Tuning:
     best = work.search.best()
     if best is None:
         return Tuning(work.study.path, None, math.nan, progress)
     values = trial_values(work.config, best.params)
-    with alone(_lock(work.study)):
+    with alone(folder_lock(work.study)):
         write_report(
             work.study,
             work.search,
@@ -270,17 +212,9 @@ def _finished(work: _Work, progress: Progress) -> Tuning:
     return Tuning(work.study.path, values, best.value, progress)
 
 
-def _lock(study: Study) -> Path:
-    return study.path / "study.lock"
-
-
 def _duration(seconds: float) -> str:
     """
     >>> _duration(3725.4)
     '1:02:05'
     """
     return str(timedelta(seconds=round(seconds)))
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ Trials are asked for one by one, each by a sampler seeded with the trial's numbe
 search that was stopped and goes on has the trials it would have had.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 REQUIREMENT = "optuna>=5,<6"
 _ASKED = "kerastune"
+_IDENTITY = "kerastune:identity"
 _PRUNED = "kerastune:pruned"
 _FAILURE = "kerastune:failure"
 # Seconds a process waits for another one's write to a SQLite file.
@@ -60,25 +62,29 @@ class Search:
             self._optuna, storage, name, "minimize" if lower_is_better else "maximize"
         )
 
-    def agree(self, asked: Mapping[str, Any]) -> None:
+    def agree(self, asked: Mapping[str, Any]) -> str:
         """Write down what is searched, or refuse another search in the same study.
 
         Args:
             asked: Nested plain values: configuration, space, seed.
+
+        Returns:
+            What tells this study from any other one of its name.
 
         Raises:
             UserError: The study was begun with others; says which.
         """
         before = self._study.user_attrs.get(_ASKED)
         if before is None:
+            self._study.set_user_attr(_IDENTITY, uuid.uuid4().hex)
             self._study.set_user_attr(_ASKED, dict(asked))
-            return
-        found = differences(before, asked)
+        found = differences(before or asked, asked)
         if found:
             raise UserError(
                 f"The study was begun otherwise: {'; '.join(found)}.",
                 mend="another --output DIR (and --study NAME, where given)",
             )
+        return self._study.user_attrs[_IDENTITY]
 
     def ask(self, space: Sequence[Dimension], seed: int) -> int:
         """A new trial with values for `space`; its number, from 0.

@@ -12,10 +12,10 @@ import pytest
 from kerastune_llm.cli import main
 from kerastune_llm.commands.locks import alone, claim
 from kerastune_llm.commands.trials import Study
-from kerastune_llm.commands.tune import run_folder_lock, trial_values
 from kerastune_llm.commands.tune_report import write_report
 from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_space import parse_dimension, parse_space
+from kerastune_llm.commands.tune_work import run_folder_lock, trial_values
 from kerastune_llm.config import RunConfig
 from tests.commands.runs import tiny_job
 from tests.commands.studies import write_finished
@@ -195,6 +195,18 @@ def test_another_search_in_the_same_folder_is_refused(cut_off, capsys):
     assert "log:0.0001..0.01 then, log:1e-05..0.01 now" in capsys.readouterr().err
     assert main([*command(cut_off), "--runtime.seed", "7"]) == 2
     assert "--runtime.seed 42 then, 7 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_runs_of_another_study_are_not_touched(cut_off, is_lost, capsys):
+    assert main(command(cut_off)) == 0
+    argv = [*command(cut_off), "--storage", f"sqlite:///{cut_off.parent / 'other.db'}"]
+    if is_lost:
+        (cut_off / "study.db").unlink()
+        argv = command(cut_off)
+    assert main(argv) == 2
+    assert "holds the runs of another study" in capsys.readouterr().err
+    assert (cut_off / "runs" / "0000" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(
