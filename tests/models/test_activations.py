@@ -92,7 +92,9 @@ def traced_and_estimated(config, method: str, **options: object) -> tuple[int, i
         uses = uses_of(layout_of(model), trainable_names(model), sizes)
         tensors = kept(model).values()
         shapes = [(tensor.shape.as_list(), tensor.dtype.size) for tensor in tensors]
-    sums = [math.prod(shape) * size for shape, size in shapes if shape[-1] != 1]
+    # Neither scalars nor the statistics of norms grow with the width.
+    wide = [(shape, size) for shape, size in shapes if shape and shape[-1] != 1]
+    sums = [math.prod(shape) * size for shape, size in wide]
     return sum(sums), ROWS * activation_bytes(sizes, uses, INPUTS, TARGETS)
 
 
