@@ -197,7 +197,7 @@ def test_no_run_there(tmp_path, capsys):
 def test_killed_processes_lose_nothing(name):
     script = Path(__file__).parents[1] / "benchmarks" / "kill_and_resume.py"
     done = subprocess.run(
-        [sys.executable, script, "--kills", "4", "--only", name],
+        [sys.executable, script, "--kills", "2", "--only", name],
         capture_output=True,
         text=True,
     )
