@@ -206,3 +206,22 @@ def test_refusals_write_nothing(run, tmp_path, capsys):
     assert "no run in this folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     assert [path.name for path in taken.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "messages"),
+    [
+        (
+            "--to savedmodel --name a/b --version 0 --num-beams -1",
+            ["a plain word", "'a/b'", "--version must be positive", "--num-beams must"],
+        ),
+        ("--to savedmodel --version two", ["invalid int value: 'two'"]),
+        ("--to savedmodel --nam x", ["--nam"]),
+        ("--to peft --version 2", ["--version: for a served model only"]),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(flags, messages, run, tmp_path, capsys):
+    assert kerastune(f"export {run} {tmp_path / 'new'} {flags}") == 2
+    said = capsys.readouterr().err
+    assert all(message in said for message in messages), said
+    assert not list(tmp_path.iterdir())

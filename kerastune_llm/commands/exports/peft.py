@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerastune_llm.commands.export_form import Form, ServingOptions, check_new_folder
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import EXPORTS
 from kerastune_llm.rundir import RunDir
@@ -24,8 +25,13 @@ here, to train on:
   kerastune train {task} --model {model} --adapter {folder}"""
 
 
-@EXPORTS.register("peft")
-def export_peft(run: RunDir, job: "Job", model: "keras.Model", folder: Path) -> str:
+def export_peft(
+    run: RunDir,
+    job: "Job",
+    model: "keras.Model",
+    folder: Path,
+    options: ServingOptions,
+) -> str:
     """The adapter alone, in PEFT's form, naming its base model as PEFT finds it.
 
     Args:
@@ -33,6 +39,7 @@ def export_peft(run: RunDir, job: "Job", model: "keras.Model", folder: Path) -> 
         job: The run's job, for the name of the base model.
         model: The run's model with the adapter on it.
         folder: Where to.
+        options: None of them are for this form.
 
     Returns:
         What opens the folder, in PyTorch and here.
@@ -87,3 +94,8 @@ def _what_next(job: "Job", base: str, folder: Path, *, is_pefts: bool) -> str:
         task=job.task.name,
         model=job.config.model,
     )
+
+
+EXPORTS.register("peft")(
+    Form("The adapter alone, in PEFT's form.", export_peft, check_new_folder)
+)

@@ -1,10 +1,13 @@
 """`--to savedmodel`: text in, text out, for TensorFlow Serving."""
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerastune_llm.errors import UserError
+from kerastune_llm.commands.export_form import Form, ServingOptions
+from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.registry import EXPORTS
 from kerastune_llm.rundir import RunDir
 
@@ -16,16 +19,33 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPARED_ROWS = 200
+MODELS = "models.config"
 WHAT_NEXT = """\
-in a server:
+here:
+  kerastune serve {folder}
+in TensorFlow Serving:
   docker run -p 8501:8501 -v {folder}:/models tensorflow/serving \\
     --model_config_file=/models/models.config
 how to ask it: {folder}/{name}/{version}/README.md"""
 
 
-@EXPORTS.register("savedmodel")
+def check_served(job: "Job", folder: Path, options: ServingOptions) -> None:
+    """Refuse what cannot be served so, before the model is loaded.
+
+    Raises:
+        UserError: The place is taken, or a flag does not fit the run's model.
+    """
+    problems = [*_place_problems(job, folder, options), *_flag_problems(job, options)]
+    if problems:
+        raise UserErrors(problems)
+
+
 def export_to_savedmodel(
-    run: RunDir, job: "Job", model: "keras.Model", folder: Path
+    run: RunDir,
+    job: "Job",
+    model: "keras.Model",
+    folder: Path,
+    options: ServingOptions,
 ) -> str:
     """A SavedModel that takes the task's own text, as TensorFlow Serving loads it.
 
@@ -33,7 +53,8 @@ def export_to_savedmodel(
         run: The run directory.
         job: The run's job: its task, tokenizer and evaluation settings.
         model: The run's model; an adapter on it is merged where it can be.
-        folder: Where to: `<task>/<version>/` and models.config are made in it.
+        folder: Where to: `<name>/<version>/` and models.config are made in it.
+        options: Its name and version, and how it answers.
 
     Returns:
         What serves the folder.
@@ -45,6 +66,7 @@ def export_to_savedmodel(
     from kerastune_llm.serving.graph import Service
 
     _merge(model)
+    job = _answering(job, options)
     evaluation = job.config.evaluation
     service = Service(
         job.task,
@@ -53,7 +75,8 @@ def export_to_savedmodel(
         max_new_tokens=evaluation.max_new_tokens or job.max_target_tokens,
         num_beams=evaluation.num_beams,
     )
-    name, version = job.task.name, 1
+    name = options.name or job.task.name
+    version = options.version or next_version(folder / name)
     export_savedmodel(
         model,
         job.tokenizer,
@@ -64,6 +87,70 @@ def export_to_savedmodel(
         examples=_examples(job, model),
     )
     return WHAT_NEXT.format(folder=folder.absolute(), name=name, version=version)
+
+
+def next_version(model_folder: Path) -> int:
+    """One above the highest version in a model's folder.
+
+    >>> next_version(Path("none"))
+    1
+    """
+    names = (path.name for path in model_folder.glob("*") if path.is_dir())
+    return 1 + max((int(n) for n in names if n.isascii() and n.isdigit()), default=0)
+
+
+def _place_problems(
+    job: "Job", folder: Path, options: ServingOptions
+) -> Iterator[UserError]:
+    filled = folder.is_dir() and any(folder.iterdir())
+    if (folder.exists() and not folder.is_dir()) or (
+        filled and not (folder / MODELS).is_file()
+    ):
+        yield UserError(
+            "The place for the export is taken.",
+            accepted="a new or an empty folder, or one with exported models",
+            received=str(folder),
+            mend="another folder",
+        )
+        return
+    name = options.name or job.task.name
+    if options.version and (folder / name / str(options.version)).exists():
+        yield UserError(
+            f"Version {options.version} of {name} exists already.",
+            received=str(folder / name / str(options.version)),
+            mend=f"--version {next_version(folder / name)}, or leave it out",
+        )
+
+
+def _flag_problems(job: "Job", options: ServingOptions) -> Iterator[UserError]:
+    from kerastune_llm.models.compatibility import position_limit
+
+    generating = [f for f in options.flags if f in ("--num-beams", "--max-new-tokens")]
+    if generating and not job.as_text:
+        yield UserError(
+            f"{', '.join(generating)}: for a model that generates text; this run's has "
+            f"a head for {job.task.kind}.",
+            mend="leave it out",
+        )
+    limit = position_limit(job.model_config, job.tokenizer)
+    length = options.max_new_tokens
+    if job.as_text and length and limit is not None and length > limit:
+        yield UserError(
+            "The model has no positions for answers this long.",
+            accepted=f"at most {limit} tokens",
+            received=f"--max-new-tokens {length}",
+            mend=f"--max-new-tokens {limit}",
+        )
+
+
+def _answering(job: "Job", options: ServingOptions) -> "Job":
+    """The job with the settings of generation that were asked for."""
+    asked = {
+        name: getattr(options, name)
+        for name in ("num_beams", "max_new_tokens")
+        if getattr(options, name) is not None
+    }
+    return replace(job, config=job.config.updated({"evaluation": asked}))
 
 
 def _merge(model: "keras.Model") -> None:
@@ -116,3 +203,12 @@ def _validation_rows(job: "Job") -> dict[str, list[str]]:
         return {}
     names = job.task.fields(as_text=job.as_text)
     return {name: list(rows[name][:COMPARED_ROWS]) for name in names}
+
+
+EXPORTS.register("savedmodel")(
+    Form(
+        "A SavedModel that takes the task's own text, as TensorFlow Serving loads it.",
+        export_to_savedmodel,
+        check_served,
+    )
+)

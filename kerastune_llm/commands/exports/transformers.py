@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerastune_llm.commands.export_form import Form, ServingOptions, check_new_folder
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import EXPORTS
 from kerastune_llm.rundir import RunDir, write_json
@@ -21,9 +22,12 @@ here, to train on:
   kerastune train {task} --model {folder}"""
 
 
-@EXPORTS.register("transformers")
 def export_transformers(
-    run: RunDir, job: "Job", model: "keras.Model", folder: Path
+    run: RunDir,
+    job: "Job",
+    model: "keras.Model",
+    folder: Path,
+    options: ServingOptions,
 ) -> str:
     """The whole model in PyTorch's layout, with its tokenizer; an adapter is merged.
 
@@ -32,6 +36,7 @@ def export_transformers(
         job: The run's job, for the tokenizer.
         model: The run's model; an adapter on it is merged into it.
         folder: Where to.
+        options: None of them are for this form.
 
     Returns:
         What opens the folder, in PyTorch and here.
@@ -80,3 +85,13 @@ def _not_whole(run: RunDir, job: "Job", folder: Path) -> UserError:
         received=str(run.path),
         mend=f"kerastune export {run.path} --to peft {folder} writes the adapter alone",
     )
+
+
+EXPORTS.register("transformers")(
+    Form(
+        "The whole model in PyTorch's layout, with its tokenizer; an adapter is "
+        "merged.",
+        export_transformers,
+        check_new_folder,
+    )
+)
