@@ -8,11 +8,13 @@ so the same inputs give the same numbers in every run.
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.sequence_scores import end_token_ids, sequence_scores
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,11 @@ class Generator:
         self._function = (
             None if obstacle else tf.function(self.generate, jit_compile=jit)
         )
+        # One graph for all shapes: it is run once a batch, not once a token.
+        spec = tf.TensorSpec([None, None], tf.int32)
+        self._score = tf.function(
+            partial(sequence_scores, model), input_signature=[spec] * 3
+        )
 
     def __call__(
         self,
@@ -97,15 +104,46 @@ class Generator:
             The generated ids in the order of the inputs, without the start token, the
             end mark and padding.
         """
+        return [ids for ids, _ in self._rows(sequences, on_batch)]
+
+    def scored(
+        self,
+        sequences: Sequence[Sequence[int]],
+        *,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> tuple[list[list[int]], np.ndarray]:
+        """What calling gives, and how sure the model is of each row.
+
+        Takes a pass over the generated tokens more. Scores are those of
+        `sequence_scores`, float32 `[rows]`.
+        """
+        rows = self._rows(sequences, on_batch, with_scores=True)
+        scores = np.array([score for _, score in rows], np.float32)
+        return [ids for ids, _ in rows], scores
+
+    def _rows(
+        self,
+        sequences: Sequence[Sequence[int]],
+        on_batch: Callable[[int, int], None] | None,
+        *,
+        with_scores: bool = False,
+    ) -> list[tuple[list[int], float]]:
+        """Generated ids and score of each input; the score is 1 where not asked for."""
         inputs = self._cut(sequences)
         # The longest first: what does not fit in memory fails at once.
         order = sorted(range(len(inputs)), key=lambda row: -len(inputs[row]))
-        outputs: list[list[int]] = [[] for _ in inputs]
+        outputs: list[tuple[list[int], float]] = [([], 1.0) for _ in inputs]
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            generated = self._run(*self._pad([inputs[row] for row in rows]))
-            for row, ids in zip(rows, generated.numpy(), strict=False):
-                outputs[row] = self._trim(ids.tolist())
+            batch = self._pad([inputs[row] for row in rows])
+            generated = self._run(*batch)
+            scores = np.ones(len(rows))
+            if with_scores:
+                kept = generated[:, : self.max_new_tokens + 1]
+                scores = self._score(*map(tf.constant, batch), kept).numpy()
+            texts = generated.numpy().tolist()
+            for row, ids, score in zip(rows, texts, scores, strict=False):
+                outputs[row] = self._trim(ids), float(score)
             if on_batch is not None:
                 on_batch(start + len(rows), len(order))
         return outputs
@@ -175,7 +213,7 @@ class Generator:
 
     def _trim(self, ids: list[int]) -> list[int]:
         generated = ids[1 : self.max_new_tokens + 1]
-        ends = _end_token_ids(self.model.generation_config)
+        ends = end_token_ids(self.model.generation_config)
         first = next((n for n, token in enumerate(generated) if token in ends), None)
         return generated[:first]
 
@@ -216,11 +254,6 @@ def _obstacle(model: keras.Model) -> str | None:
 
 def _has_bad_phrases(settings: transformers.GenerationConfig) -> bool:
     return any(len(phrase) > 1 for phrase in settings.bad_words_ids or ())
-
-
-def _end_token_ids(settings: transformers.GenerationConfig) -> tuple[int, ...]:
-    end = settings.eos_token_id
-    return tuple(end) if isinstance(end, (list, tuple)) else (end,)
 
 
 def _pad_token_id(model: keras.Model) -> int:

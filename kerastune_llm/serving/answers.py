@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.generation import Generator
+from kerastune_llm.models.sequence_scores import is_end_token, sequence_scores
 from kerastune_llm.tasks.task import Task, template_fields
 
 SKIPPED = -1
@@ -35,18 +36,10 @@ def generate(generator: Generator, features: Features) -> Generated:
     model = generator.model
     inputs = {name: features[name] for name in ("input_ids", "attention_mask")}
     sequences = generator.generate(**inputs)
+    score = sequence_scores(model, **inputs, sequences=sequences)
     tokens = sequences[:, 1:]
-    logits = model(decoder_input_ids=sequences[:, :-1], training=False, **inputs).logits
-    everything = tf.nn.log_softmax(tf.cast(logits, tf.float32))
-    chosen = tf.gather(everything, tokens, batch_dims=2)
-    ends = model.generation_config.eos_token_id
-    is_end = tf.reduce_any(tokens[..., tf.newaxis] == _as_list(ends), axis=-1)
-    ended = tf.cumsum(tf.cast(is_end, tf.int32), axis=1, exclusive=True) > 0
-    counted = tf.cast(~ended, tf.float32)
-    mean = tf.math.divide_no_nan(
-        tf.reduce_sum(chosen * counted, axis=1), tf.reduce_sum(counted, axis=1)
-    )
-    return Generated(tf.where(ended | is_end, SKIPPED, tokens), tf.exp(mean))
+    is_end = tf.cast(is_end_token(model, tokens), tf.int32)
+    return Generated(tf.where(tf.cumsum(is_end, axis=1) > 0, SKIPPED, tokens), score)
 
 
 def text_outputs(task: Task) -> Callable[[tf.Tensor, tf.Tensor], Outputs]:
@@ -136,7 +129,3 @@ def _number(logits: tf.Tensor, task: Task) -> Outputs:
 def _names(probabilities: tf.Tensor, task: Task) -> tf.Tensor:
     """Label names for every row: TensorFlow Serving wants one length of all outputs."""
     return tf.broadcast_to(tf.constant(task.labels), tf.shape(probabilities))
-
-
-def _as_list(ends: int | list[int]) -> list[int]:
-    return [ends] if isinstance(ends, int) else list(ends)

@@ -35,11 +35,15 @@ class Answers:
         predictions: What metrics are given: the text; the label's index, -1 for a text
             that names none; several indices; or a number.
         probabilities: `[rows, labels]` from a head that has labels, else `None`.
+        scores: How sure the model is of each row, `[rows]`, between 0 and 1: the
+            probability of the label, or the geometric mean of those of the generated
+            tokens where that was asked for; else `None`.
     """
 
     texts: list[str]
     predictions: list[Any]
     probabilities: np.ndarray | None = None
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,15 @@ class Scorer:
         self,
         tokenised: datasets.Dataset,
         on_batch: Callable[[int, int], None] | None = None,
+        *,
+        with_scores: bool = False,
     ) -> Answers:
-        """The model's answers, in the order of the rows."""
+        """The model's answers, in the order of the rows.
+
+        Scores of generated texts take time of their own: they are made `with_scores`.
+        """
         if self.as_text:
-            return self._generated(tokenised, on_batch)
+            return self._generated(tokenised, on_batch, with_scores)
         return self._decided(self._logits(tokenised, on_batch))
 
     def score(
@@ -147,11 +156,17 @@ class Scorer:
         self,
         tokenised: datasets.Dataset,
         on_batch: Callable[[int, int], None] | None,
+        with_scores: bool = False,
     ) -> Answers:
-        ids = self._generator(tokenised["input_ids"], on_batch=on_batch)
+        inputs, scores = tokenised["input_ids"], None
+        if with_scores:
+            ids, scores = self._generator.scored(inputs, on_batch=on_batch)
+        else:
+            ids = self._generator(inputs, on_batch=on_batch)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         texts = [text.strip() for text in texts]
-        return Answers(texts, [read_answer(self.task, text) for text in texts])
+        predictions = [read_answer(self.task, text) for text in texts]
+        return Answers(texts, predictions, scores=scores)
 
     def _logits(
         self,
@@ -167,7 +182,12 @@ class Scorer:
         predictions = _decide(self.task, values)
         texts = [_shown(self.task, prediction) for prediction in predictions]
         is_number = self.task.kind == "regression"
-        return Answers(texts, predictions, None if is_number else values)
+        return Answers(
+            texts,
+            predictions,
+            probabilities=None if is_number else values,
+            scores=values.max(axis=-1) if self.task.kind == "classification" else None,
+        )
 
     def _batches(
         self, tokenised: datasets.Dataset, *, with_rows: bool = False

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 
 from kerastune_llm.backend import keras, tf
@@ -75,6 +76,30 @@ def test_buckets_are_compiled_once_and_order_is_kept():
     assert generator.compiled_lengths == (48, 32)
     assert generator(inputs) == outputs
     assert generator.compiled_lengths == (48, 32)
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_scores_are_the_mean_probability_of_the_generated_tokens(num_beams):
+    model = small("t5-untied")
+    # An end mark that some rows reach, and others do not.
+    model.generation_config.eos_token_id = eager(model, INPUTS[0], max_new_tokens=4)[2]
+    generator = Generator(
+        model, max_new_tokens=4, num_beams=num_beams, batch_size=2, jit=False
+    )
+    outputs, scores = generator.scored(INPUTS)
+    assert outputs == generator(INPUTS)
+    lengths = set()
+    for ids, tokens, score in zip(INPUTS, outputs, scores, strict=True):
+        end = [model.generation_config.eos_token_id]
+        target = tokens + end * (len(tokens) < 4)
+        lengths.add(len(target))
+        start = [model.config.decoder_start_token_id]
+        before = tf.constant([start + target[:-1]])
+        logits = model(input_ids=tf.constant([ids]), decoder_input_ids=before).logits[0]
+        chosen = tf.gather(tf.nn.softmax(logits), target, batch_dims=1)
+        expected = np.prod(chosen) ** (1 / len(target))
+        assert score == pytest.approx(expected, rel=1e-4)
+    assert len(lengths) > 1
 
 
 def test_new_weights_are_seen_by_a_compiled_graph():
