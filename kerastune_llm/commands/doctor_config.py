@@ -6,6 +6,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kerastune_llm.backend import tf
 from kerastune_llm.commands.finding import Finding
+from kerastune_llm.commands.job import virtual_tokens
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.compatibility import misfits
@@ -54,6 +55,7 @@ def _fit(
         tokenizer,
         max_input_tokens=config.data.max_input_tokens or 0,
         max_target_tokens=config.data.max_target_tokens or 0,
+        reserved=virtual_tokens(config),
     )
     yield from (Finding("problem", str(error)) for error in found)
     padding = model_config.pad_token_id

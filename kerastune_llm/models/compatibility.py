@@ -57,6 +57,14 @@ def misfits(
             mend='"pad_token" in the model folder\'s tokenizer_config.json',
         )
     limit = position_limit(config, tokenizer, reserved)
+    if limit is not None and limit < 1:
+        yield UserError(
+            "The prefix or prompt takes all positions of the model.",
+            accepted=f"at most {limit + reserved - 1} virtual tokens",
+            received=f"{reserved} virtual tokens",
+            mend="a smaller --method.num-virtual-tokens",
+        )
+        return
     lengths = {"input": max_input_tokens, "target": max_target_tokens}
     for name, length in lengths.items():
         if limit is not None and length > limit:

@@ -93,6 +93,27 @@ def test_inputs_beyond_the_positions(capsys):
     assert "at most 512 tokens" in out
 
 
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_virtual_tokens_take_positions(method, capsys):
+    flags = ["--model", "minilm", "--data.max-input-tokens", "500"]
+    assert examine(capsys, "cola", *flags)[0] == 0
+    flags += ["--method", method, "--method.num-virtual-tokens", "20"]
+    code, out = examine(capsys, "cola", *flags)
+    assert code == 2
+    # MiniLM has 512 positions.
+    assert "at most 492 tokens" in out
+    assert "--data.max-input-tokens 492" in out
+
+
+def test_more_virtual_tokens_than_positions(capsys):
+    flags = ["--model", "minilm", "--method", "prompt"]
+    flags += ["--method.num-virtual-tokens", "512"]
+    code, out = examine(capsys, "cola", *flags)
+    assert code == 2
+    assert "takes all positions" in out
+    assert "at most 511" in out
+
+
 def test_a_model_that_is_nowhere(capsys):
     code, out = examine(capsys, "squad", "--model", "nobody/nothing")
     assert code == 2
