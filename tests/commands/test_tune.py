@@ -10,13 +10,15 @@ import pandas
 import pytest
 
 from kerastune_llm.cli import main
+from kerastune_llm.commands import tune
 from kerastune_llm.commands.locks import alone, claim
 from kerastune_llm.commands.trials import Study
 from kerastune_llm.commands.tune_report import write_report
 from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_space import parse_dimension, parse_space
 from kerastune_llm.commands.tune_work import run_folder_lock, trial_values
-from kerastune_llm.config import RunConfig
+from kerastune_llm.config import RunConfig, merge
+from kerastune_llm.rundir import RunDir
 from tests.commands.runs import tiny_job
 from tests.commands.studies import write_finished
 
@@ -238,10 +240,9 @@ def test_what_starts_the_runs_is_small():
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def write_job(folder: Path, **optim) -> list[str]:
+def write_job(folder: Path, **changed) -> list[str]:
     """A command that searches with a tiny model; its configuration is a file."""
-    job = tiny_job(folder)
-    job["optim"] = {**job["optim"], **optim}
+    job = merge(tiny_job(folder), changed)
     del job["optim"]["learning_rate"]
     (folder / "job.json").write_text(json.dumps(job))
     return [
@@ -252,65 +253,56 @@ def write_job(folder: Path, **optim) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_real_trials_and_the_best_of_them(tmp_path, capsys):
-    argv = [*write_job(tmp_path), "--trials", "2"]
-    assert main(argv) == 0, capsys.readouterr().out
-    study = tmp_path / "study"
-    scores = [
-        json.loads((study / "runs" / name / "metrics.json").read_text())["accuracy"]
-        for name in ("0000", "0001")
-    ]
-    table = pandas.read_csv(study / "trials.csv")
-    assert table["score"].tolist() == scores
-    # Ten updates, evaluated every three of them and after the last.
-    assert table["evaluations"].tolist() == [4, 4]
-    best = json.loads((study / "best.json").read_text())
-    winner = json.loads(
-        (study / "configs" / f"{scores.index(max(scores)):04d}.json").read_text()
-    )
-    assert best == winner
-    run = study / "runs" / "0000"
-    before = (run / "metrics.json").stat().st_mtime_ns
-    assert main(argv) == 0
-    assert (run / "metrics.json").stat().st_mtime_ns == before
-    again = tmp_path / "again"
-    argv = ["train", "--config", str(study / "best.json"), "--output", str(again)]
-    assert main(argv) == 0
-    metrics = json.loads((again / "metrics.json").read_text())
-    assert metrics["accuracy"] == max(scores)
-
-
-@pytest.mark.slow
-def test_a_search_in_which_everything_fails_ends_soon(tmp_path, capsys):
-    argv = [*write_job(tmp_path), "--trials", "9"]
-    (tmp_path / "rows.csv").unlink()
-    assert main(argv) == 2
-    assert "giving up: the first 3 trials all failed" in capsys.readouterr().out
-    states = [x.state.name for x in search(tmp_path / "study").trials()]
-    assert states == ["FAIL"] * 3
-    assert not (tmp_path / "study" / "best.json").exists()
-
-
-@pytest.mark.slow
-def test_a_real_run_that_is_behind_stops_at_its_first_evaluation(tmp_path):
+def test_a_real_trial_and_one_that_is_behind_and_stops_early(tmp_path, capsys):
     argv, folder = write_job(tmp_path), tmp_path / "study"
-    folder.mkdir()
+    assert main([*argv, "--trials", "1"]) == 0, capsys.readouterr().out
+    run = folder / "runs" / "0000"
+    score = json.loads((run / "metrics.json").read_text())["accuracy"]
+    best = folder / "best.json"
+    assert json.loads(best.read_text()) == json.loads(
+        (folder / "configs" / "0000.json").read_text()
+    )
+    again = tmp_path / "again"
+    assert main(["train", "--config", str(best), "--output", str(again)]) == 0
+    assert json.loads((again / "metrics.json").read_text())["accuracy"] == score
+
     study, space = search(folder), tuple(map(parse_dimension, argv[-2:]))
     for _ in range(5):
         number = study.ask(space, seed=42)
         study.report(number, 1, 2.0)  # No accuracy is above 1.
         study.complete(number, 2.0)
-    assert main([*argv, "--trials", "6"]) == 0
-    table = pandas.read_csv(folder / "trials.csv").iloc[5]
-    assert (table["state"], table["evaluations"]) == ("pruned", 1)
-    history = (folder / "runs/0005/metrics.jsonl").read_text().splitlines()
+    before = (run / "metrics.json").stat().st_mtime_ns
+    assert main([*argv, "--trials", "7"]) == 0
+    assert (run / "metrics.json").stat().st_mtime_ns == before
+    table = pandas.read_csv(folder / "trials.csv")
+    first, last = table.iloc[0], table.iloc[6]
+    # Ten updates, evaluated every three of them and after the last.
+    assert (first["score"], first["evaluations"]) == (score, 4)
+    assert (last["state"], last["evaluations"]) == ("pruned", 1)
+    history = RunDir(folder / "runs" / "0006").read_history()
     # Evaluated every three updates; ten were to come.
-    assert json.loads(history[-1])["step"] == 3
+    assert history[-1]["step"] == 3
+
+
+def test_a_search_in_which_everything_fails_ends_soon(tmp_path, capsys, monkeypatch):
+    # A process that fails as a trial does, without TensorFlow to load first.
+    fails = "import sys; print('kerastune: No such file'); sys.exit(2)"
+    monkeypatch.setattr(tune, "_PROGRAM", (sys.executable, "-c", fails))
+    folder = tmp_path / "study"
+    argv = ["tune", "cola", "--model", "starter", *RANGE, "--output", str(folder)]
+    assert main([*argv, "--trials", "9"]) == 2
+    out = capsys.readouterr().out
+    assert out.count("failed: No such file") == 3
+    assert "giving up: the first 3 trials all failed" in out
+    assert [x.state.name for x in search(folder).trials()] == ["FAIL"] * 3
+    assert not (folder / "best.json").exists()
 
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
-    argv = [*write_job(tmp_path, epochs=30), "--trials", "1"]
+    # 150 updates with checkpoints leave time to interrupt; evaluations are dear.
+    job = write_job(tmp_path, optim={"epochs": 30}, evaluation={"every": 50})
+    argv = [*job, "--trials", "1"]
     command = [sys.executable, "-m", "kerastune_llm.cli", *argv]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     run = tmp_path / "study/runs/0000"
@@ -327,6 +319,5 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "resumed" in done.stdout
     (trial,) = search(tmp_path / "study").trials()
-    # 150 updates, evaluated every three.
-    assert (trial.state.name, len(trial.intermediate_values)) == ("COMPLETE", 50)
+    assert (trial.state.name, len(trial.intermediate_values)) == ("COMPLETE", 3)
     assert trial.value == max(trial.intermediate_values.values())
