@@ -22,8 +22,8 @@ from kerastune_llm.config_groups import (
     OptimConfig,
     RuntimeConfig,
     TaskConfig,
-    named,
 )
+from kerastune_llm.config_values import named
 from kerastune_llm.errors import UserError, UserErrors, nearest
 from kerastune_llm.recipes import PREFIX, read_recipe
 from kerastune_llm.registry import TASKS, run_definitions

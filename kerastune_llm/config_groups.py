@@ -1,12 +1,10 @@
 """The groups of fields of RunConfig; their descriptions are the `--help` texts."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -17,55 +15,15 @@ from pydantic import (
     field_validator,
 )
 
-from kerastune_llm.registry import METHODS, METRICS, OPTIMIZERS, TASKS, Registry
-
-
-def _split_commas(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _split_pairs(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    if any(not sign or not name.strip() or not to.strip() for name, sign, to in pairs):
-        raise ValueError("must be pairs such as question=q,context=c")
-    return {name.strip(): to.strip() for name, _, to in pairs}
-
-
-def _interval(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*[smh]|never", value):
-        return value
-    if str(value).isdecimal() and int(str(value)) > 0:
-        return int(str(value))
-    raise ValueError("must be steps (100), a time (90s, 5m, 1h) or never")
-
-
-def _rates(value: object) -> object:
-    words = ("proportional", "equal", "temperature")
-    if value in words:
-        return value
-    try:
-        return {name: float(rate) for name, rate in dict(_split_pairs(value)).items()}
-    except (TypeError, ValueError):
-        shown = ", ".join(words)
-        raise ValueError(f"must be {shown}, or pairs such as squad=2,cola=1") from None
-
-
-def named(value: object) -> object:
-    """A bare name as the group it stands for.
-
-    >>> named("cola")
-    {'name': 'cola'}
-    """
-    return {"name": value} if isinstance(value, str) else value
-
-
-Interval = Annotated[int | str, BeforeValidator(_interval)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
-Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
+from kerastune_llm.config_values import Columns, Interval, Names, Rates
+from kerastune_llm.registry import (
+    AUGMENTATIONS,
+    METHODS,
+    METRICS,
+    OPTIMIZERS,
+    TASKS,
+    Registry,
+)
 
 
 class Group(BaseModel):
@@ -154,7 +112,7 @@ class MixtureConfig(Group):
     """The tasks of a mixture and how they are weighed."""
 
     tasks: Names = Field((), description="tasks to mix: squad,cola,stsb")
-    rates: Annotated[str | dict[str, float], BeforeValidator(_rates)] = Field(
+    rates: Rates = Field(
         "proportional",
         description="proportional, equal, temperature, or weights: squad=2,cola=1",
     )
@@ -191,7 +149,9 @@ class DataConfig(Group):
         lt=1,
         description="training rows held out where there is no validation file",
     )
-    max_train_samples: PositiveInt | None = Field(None, description="rows at most")
+    max_train_samples: PositiveInt | None = Field(
+        None, description="rows at most; labels keep their shares"
+    )
     max_validation_samples: PositiveInt | None = Field(None, description="rows at most")
     max_input_tokens: PositiveInt | None = Field(
         None, description="inputs are cut at this many tokens (default: the task's)"
@@ -205,6 +165,18 @@ class DataConfig(Group):
         "to the longest; fixed: all to the maximum",
     )
     num_proc: PositiveInt = Field(1, description="tokenising processes")
+    augment: Names = Field(
+        (),
+        description="training rows made from the others: shuffle,entity; "
+        "`kerastune list augmentations` names the kinds",
+    )
+
+    @field_validator("augment")
+    @classmethod
+    def _check_kinds(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            AUGMENTATIONS.get(name)
+        return tuple(dict.fromkeys(names))
 
 
 class OptimConfig(Group):

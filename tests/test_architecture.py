@@ -16,7 +16,16 @@ LEVELS = (
     {"methods", "training", "serving"},
     {"models", "data"},
     {"tasks", "metrics"},
-    {"registry", "config", "config_groups", "recipes", "rundir", "errors", "backend"},
+    {
+        "registry",
+        "config",
+        "config_groups",
+        "config_values",
+        "recipes",
+        "rundir",
+        "errors",
+        "backend",
+    },
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -55,6 +55,7 @@ def test_list_names_all_kinds(capsys):
         (["train"], "TASK is required"),
         (["train", "sqad"], "Did you mean squad"),
         (["train", "squad", "cola"], "One argument too many. Received: cola"),
+        (["train", "squad", "--data.augment", "shufle"], "Did you mean shuffle?"),
         (["train", "squad", "--method", "haed"], "Did you mean head?"),
         (["train", "squad", "--optim.name", "adamx"], "Did you mean adam"),
         (["train", "squad", "--optim.lr", "1"], "Unknown flag --optim.lr"),

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from kerastune_llm.commands.console import console
 from kerastune_llm.errors import unknown_name
 from kerastune_llm.recipes import read_recipe, recipe_names
-from kerastune_llm.registry import METHODS, METRICS, OPTIMIZERS, TASKS, Registry
+from kerastune_llm.registry import (
+    AUGMENTATIONS,
+    METHODS,
+    METRICS,
+    OPTIMIZERS,
+    TASKS,
+    Registry,
+)
 from kerastune_llm.tasks.task import get_task
 
 Names = Callable[[], tuple[str, ...]]
@@ -16,8 +23,8 @@ def list_names(kind: str | None = None) -> None:
     """Print the names of one kind, or of all, with a line about each.
 
     Args:
-        kind: `"tasks"`, `"methods"`, `"metrics"`, `"optimizers"`, `"recipes"`, or
-            `None` for all.
+        kind: `"tasks"`, `"methods"`, `"metrics"`, `"optimizers"`, `"augmentations"`,
+            `"recipes"`, or `None` for all.
 
     Raises:
         UserError: Another kind.
@@ -36,6 +43,10 @@ def _task_line(name: str) -> str:
     task = get_task(name)
     source = f"hub {task.hub}" if task.hub else "your own files"
     return f"{task.kind}; {', '.join(task.metrics) or 'metrics as given'}; {source}"
+
+
+def _augmentation_line(name: str) -> str:
+    return AUGMENTATIONS.get(name).summary
 
 
 def _recipe_line(name: str) -> str:
@@ -57,5 +68,6 @@ KINDS: dict[str, tuple[Names, Describe]] = {
     "methods": _registered(METHODS),
     "metrics": _registered(METRICS),
     "optimizers": _registered(OPTIMIZERS),
+    "augmentations": (AUGMENTATIONS.names, _augmentation_line),
     "recipes": (recipe_names, _recipe_line),
 }

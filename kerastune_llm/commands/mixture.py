@@ -4,11 +4,11 @@ import logging
 from dataclasses import replace
 
 import datasets
-import numpy as np
 
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.data.mixing import as_mixture_rows, mix_rows
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
+from kerastune_llm.data.subsets import subset
 from kerastune_llm.errors import UserError
 from kerastune_llm.tasks.mixture import mixing_shares
 from kerastune_llm.tasks.task import Task
@@ -29,7 +29,11 @@ def mixture_rows(job: Job, split: str) -> datasets.Dataset:
     loaded = {}
     for name, member in job.task.members.items():
         rows = _member_rows(job, member, split)
-        loaded[name] = _first_at_random(rows, limit, job.config.runtime.seed)
+        by = "target" if member.kind == "classification" else None
+        seed = job.config.runtime.seed
+        loaded[name] = subset(
+            rows, limit, seed=seed, by=by if split == "train" else None
+        )
     if split != "train":
         return datasets.concatenate_datasets(list(loaded.values()))
     mixture = job.config.mixture
@@ -59,13 +63,3 @@ def _member_rows(job: Job, member: Task, split: str) -> datasets.Dataset:
         labels = discover_labels(member, rows)
         rows, member = encode_labels(rows, labels), replace(member, labels=labels)
     return as_mixture_rows(member, rows)
-
-
-def _first_at_random(
-    rows: datasets.Dataset, limit: int | None, seed: int
-) -> datasets.Dataset:
-    if limit is None or limit >= len(rows):
-        return rows
-    return rows.select(
-        np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit])
-    )

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
-import numpy as np
 
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.commands.mixture import mixture_rows
+from kerastune_llm.data.augment import augment, check_kinds
 from kerastune_llm.data.features import tokenise
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
+from kerastune_llm.data.subsets import hold_out, subset
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
 from kerastune_llm.errors import UserError
 
@@ -30,11 +31,25 @@ class Split:
 def load_splits(job: Job) -> tuple[Job, Split, Split | None]:
     """Training and validation rows, tokenised, and the job with its labels known.
 
-    Without a validation file, a fraction of the training file's rows is held out.
+    Raises:
+        UserError: Something is wrong with the rows or with what is to be made of them.
     """
+    job, training, validation = training_and_validation(job)
+    split = _tokenised(job, training)
+    return job, split, None if validation is None else _tokenised(job, validation)
+
+
+def training_and_validation(
+    job: Job,
+) -> tuple[Job, datasets.Dataset, datasets.Dataset | None]:
+    """The rows that a run trains and validates on, and the job with its labels known.
+
+    Without a validation file, a fraction of the training file's rows is held out. The
+    training rows are those that are left of them, and those made from these.
+    """
+    check_kinds(job.task, job.config.data.augment)
     if job.task.members:
-        split = _tokenised(job, mixture_rows(job, "train"))
-        return job, split, _tokenised(job, mixture_rows(job, "validation"))
+        return job, mixture_rows(job, "train"), mixture_rows(job, "validation")
     training = _rows(job, "train")
     if job.task.lacks_labels:
         labels = discover_labels(job.task, training)
@@ -42,16 +57,20 @@ def load_splits(job: Job) -> tuple[Job, Split, Split | None]:
         training = encode_labels(training, labels)
         job = replace(job, task=replace(job.task, labels=labels))
     data, seed = job.config.data, job.config.runtime.seed
-    if data_source(job.config) != "files" or data.validation is not None:
-        validation = _rows(job, "validation")
+    if is_held_out(job):
+        training, validation = hold_out(training, data.validation_fraction, seed=seed)
     else:
-        training, validation = _hold_out(training, data.validation_fraction, seed)
-    training = _subset(training, data.max_train_samples, seed)
-    split = _tokenised(job, training)
-    if validation is None:
-        return job, split, None
-    validation = _subset(validation, data.max_validation_samples, seed)
-    return job, split, _tokenised(job, validation)
+        validation = _rows(job, "validation")
+    by = "label" if job.task.kind == "classification" else None
+    training = subset(training, data.max_train_samples, seed=seed, by=by)
+    if validation is not None:
+        validation = subset(validation, data.max_validation_samples, seed=seed)
+    return job, _augmented(job, training), validation
+
+
+def is_held_out(job: Job) -> bool:
+    """Whether the validation rows are a fraction of the training file's."""
+    return data_source(job.config) == "files" and job.config.data.validation is None
 
 
 def load_validation(job: Job) -> Split:
@@ -63,15 +82,16 @@ def load_validation(job: Job) -> Split:
     if job.task.members:
         return _tokenised(job, mixture_rows(job, "validation"))
     data, seed = job.config.data, job.config.runtime.seed
-    if data_source(job.config) != "files" or data.validation is not None:
-        validation = _rows(job, "validation")
+    if is_held_out(job):
+        training = _rows(job, "train")
+        _, validation = hold_out(training, data.validation_fraction, seed=seed)
     else:
-        validation = _hold_out(_rows(job, "train"), data.validation_fraction, seed)[1]
+        validation = _rows(job, "validation")
     if validation is None:
         raise UserError(
             "This run has no validation rows.", mend="--data.validation FILE"
         )
-    return _tokenised(job, _subset(validation, data.max_validation_samples, seed))
+    return _tokenised(job, subset(validation, data.max_validation_samples, seed=seed))
 
 
 def load_inputs(job: Job, path: Path) -> Split:
@@ -95,25 +115,15 @@ def _rows(job: Job, split: str) -> datasets.Dataset:
     return load_rows(job.task, split, source=source, path=path)
 
 
-def _hold_out(
-    rows: datasets.Dataset, fraction: float, seed: int
-) -> tuple[datasets.Dataset, datasets.Dataset | None]:
-    count = int(round(fraction * len(rows)))
-    if count == 0:
-        logger.warning("no validation rows: no metric, and the last weights are kept")
-        return rows, None
-    logger.info("%d of %d rows are held out for validation", count, len(rows))
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return rows.select(np.sort(order[count:])), rows.select(np.sort(order[:count]))
-
-
-def _subset(
-    rows: datasets.Dataset, max_rows: int | None, seed: int
-) -> datasets.Dataset:
-    if max_rows is None or max_rows >= len(rows):
-        return rows
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return rows.select(np.sort(order[:max_rows]))
+def _augmented(job: Job, training: datasets.Dataset) -> datasets.Dataset:
+    """The training rows, and those made from them; says how many by kind."""
+    kinds = job.config.data.augment
+    if not kinds:
+        return training
+    rows, counts = augment(training, job.task, kinds, seed=job.config.runtime.seed)
+    for made in counts:
+        logger.info("augment %s", made)
+    return rows
 
 
 def _tokenised(job: Job, rows: datasets.Dataset) -> Split:

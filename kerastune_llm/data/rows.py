@@ -17,6 +17,8 @@ from kerastune_llm.errors import nearest
 from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
 
 CHUNK = 10_000
+# What rows of a task with a `group_column` have there, empty text where it is absent.
+GROUP = "group"
 
 
 @dataclass
@@ -61,6 +63,8 @@ def to_dataset(
 def _features(task: Task, *, require_target: bool) -> datasets.Features:
     text = datasets.Value("string")
     features = {"id": text} | {name: text for name in input_fields(task)}
+    if require_target and task.group_column:
+        features[GROUP] = text
     if require_target and not task.has_labels:
         features |= {"target": text, "references": datasets.List(text)}
     elif require_target:
@@ -100,6 +104,9 @@ def canonical_row(task: Task, raw: Row, number: int, *, require_target: bool) ->
         canonical[name] = _text(task, row, name)
     if not require_target:
         return canonical
+    if task.group_column:
+        group = row.get(task.group_column)
+        canonical[GROUP] = "" if group is None else str(group)
     if task.has_labels:
         value = _present(task, row, task.label_column)
         column = task.columns.get(task.label_column, task.label_column)

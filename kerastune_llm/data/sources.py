@@ -37,7 +37,8 @@ def load_rows(
     Columns: the fields of the input template and `id` (text), then `target` (text) and
     `references` (list of texts), or `label`: an index into `task.labels`; the label's
     name while the task names no labels (see `discover_labels`, `encode_labels`); for
-    multilabel a list of these; a number for regression.
+    multilabel a list of these; a number for regression. Rows of a task with a
+    `group_column` have that text as `group`.
 
     Args:
         task: What the rows are for.

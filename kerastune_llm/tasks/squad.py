@@ -20,6 +20,7 @@ def squad() -> Task:
         kind="seq2seq",
         input_template="question: {question} context: {context}",
         references_column="answers",
+        group_column="title",
         prepare=answer_texts,
         metrics=("squad",),
         best_metric="f1",

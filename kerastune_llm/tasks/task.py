@@ -67,6 +67,8 @@ class Task:
         references_column: Column with the list of accepted answers (`seq2seq`); where
             it is absent the rendered target is the one reference.
         id_column: Column that identifies a row; where absent, rows are numbered.
+        group_column: Column with what rows have in common that must not be both trained
+            and validated on, such as an article; where rows are held out of a file.
         columns: Renames, from the template's name to the source's column:
             `{"question": "q"}`.
         prepare: Makes an irregular row regular (SQuAD's answer list) before rendering.
@@ -97,6 +99,7 @@ class Task:
     number_step: float = 0.0
     references_column: str | None = None
     id_column: str = "id"
+    group_column: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Row], Row] = _unchanged
     metrics: tuple[str, ...] = ()

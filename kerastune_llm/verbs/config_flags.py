@@ -95,7 +95,7 @@ def add_fields(
 
 def _add_field(parser: Any, path: tuple[str, ...], info: FieldInfo) -> None:
     text = (info.description or "").replace("%", "%%")
-    if info.default not in (None, False) and not info.is_required():
+    if info.default not in (None, False, (), {}) and not info.is_required():
         text += f" (default: {info.default})"
     options: dict[str, Any] = {
         "dest": ".".join(path),

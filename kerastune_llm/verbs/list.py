@@ -19,7 +19,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERBS.register("list")(
     Verb(
-        summary="name the tasks, methods, metrics, optimizers and recipes",
+        summary="name the tasks, methods, metrics, optimizers, recipes, augmentations",
         usage="[KIND]",
         example="kerastune list tasks",
         add_flags=_add_flags,

@@ -1,0 +1,55 @@
+"""How values of RunConfig are written on the command line: lists, pairs, intervals."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _split_pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if any(not sign or not name.strip() or not to.strip() for name, sign, to in pairs):
+        raise ValueError("must be pairs such as question=q,context=c")
+    return {name.strip(): to.strip() for name, _, to in pairs}
+
+
+def _interval(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*[smh]|never", value):
+        return value
+    if str(value).isdecimal() and int(str(value)) > 0:
+        return int(str(value))
+    raise ValueError("must be steps (100), a time (90s, 5m, 1h) or never")
+
+
+def _rates(value: object) -> object:
+    words = ("proportional", "equal", "temperature")
+    if value in words:
+        return value
+    try:
+        return {name: float(rate) for name, rate in dict(_split_pairs(value)).items()}
+    except (TypeError, ValueError):
+        shown = ", ".join(words)
+        raise ValueError(f"must be {shown}, or pairs such as squad=2,cola=1") from None
+
+
+def named(value: object) -> object:
+    """A bare name as the group it stands for.
+
+    >>> named("cola")
+    {'name': 'cola'}
+    """
+    return {"name": value} if isinstance(value, str) else value
+
+
+Interval = Annotated[int | str, BeforeValidator(_interval)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
+Rates = Annotated[str | dict[str, float], BeforeValidator(_rates)]
