@@ -140,6 +140,13 @@ class RunDir:
         lines = self.history.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
+    def read_predictions(self, split: str) -> list[dict[str, Any]]:
+        """The records of a split's rows, none where there is no such file."""
+        file = self.predictions(split)
+        # By line feeds alone: texts hold other marks that Python takes for line ends.
+        lines = file.read_bytes().split(b"\n") if file.exists() else []
+        return [json.loads(line) for line in lines if line]
+
     def cut_history(self, step: int, *, evaluation: bool) -> None:
         """Leave out of `metrics.jsonl` what a run that goes on from `step` repeats.
 

@@ -76,3 +76,11 @@ def test_a_failing_write_keeps_the_earlier_file(tmp_path):
         write_jsonl(path, rows())
     assert path.read_text() == '{"a": 1}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_predictions_are_read_by_line_feeds_alone(tmp_path):
+    records = [{"input": "one\u2028line\x85all the same"}, {"input": "two"}]
+    run = RunDir(tmp_path)
+    assert run.read_predictions("validation") == []
+    write_jsonl(run.predictions("validation"), records)
+    assert run.read_predictions("validation") == records

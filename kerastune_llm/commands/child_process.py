@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,6 +64,11 @@ def run_process(command: Sequence[str], log: Path) -> Outcome:
         peak_memory=usage.ru_maxrss * _RSS_UNIT,
         interrupted=passed_on.received,
     )
+
+
+def own_peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 class _PassedOn:

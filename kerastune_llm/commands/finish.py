@@ -1,10 +1,9 @@
 """The first and the last files of a run directory."""
 
-import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,15 +11,11 @@ from kerastune_llm import __version__
 from kerastune_llm.backend import tf
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
+from kerastune_llm.commands.model_card import model_card, place_of_run
 from kerastune_llm.config import read_config_file
 from kerastune_llm.rundir import RunDir, write_json, write_text
 from kerastune_llm.training.prediction_plots import plot_confusion, plot_lengths
-from kerastune_llm.training.reports import (
-    USE_ADAPTER,
-    USE_MODEL,
-    model_card,
-    plot_history,
-)
+from kerastune_llm.training.reports import plot_history
 
 PACKAGES = (
     "tensorflow",
@@ -77,32 +72,22 @@ def finish_run(
         facts: Parameter counts, rows and steps.
     """
     metrics = metrics or {}
+    records = run.read_predictions("validation")
+    facts = {**facts, "validation_rows": len(records)}
     plot_history(run.read_history(), run.plots)
-    _plot_predictions(run, job)
-    task, config = job.task, job.config
-    card = {
-        "base_model": config.model,
-        "task": task.name,
-        "reference": f" ({task.reference})" if task.reference else "",
-        "method": config.method.name,
-        "settings": json.dumps(config.to_values(), indent=2),
-        "run": run.path,
-        "use": USE_ADAPTER if run.adapter.is_dir() else USE_MODEL,
-        **facts,
-    }
-    write_text(run.card, model_card(card, metrics))
+    _plot_predictions(run, job, records)
+    write_text(run.card, model_card(job, place_of_run(run), metrics, facts))
     environment = read_config_file(run.environment)
-    write_json(run.environment, {**environment, "trained": dict(facts)})
+    write_json(run.environment, {**environment, "trained": facts})
     write_json(run.metrics, metrics)
 
 
-def _plot_predictions(run: RunDir, job: Job) -> None:
+def _plot_predictions(
+    run: RunDir, job: Job, records: Sequence[Mapping[str, Any]]
+) -> None:
     """Where labels are confused; how the length of an input matters for a text."""
-    file = run.predictions("validation")
-    if not file.exists():
+    if not records:
         return
-    lines = file.read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
     if job.task.kind == "classification":
         plot_confusion(records, job.task.labels, run.plots / "confusion.png")
     elif job.task.kind == "seq2seq":

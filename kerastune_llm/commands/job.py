@@ -12,6 +12,7 @@ from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.errors import UserErrors
 from kerastune_llm.methods.method import (
     DEFAULT_LEARNING_RATE,
+    Method,
     make_method,
     own_learning_rate,
 )
@@ -51,6 +52,11 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     model_config: PretrainedConfig
     as_text: bool
+
+    @property
+    def method(self) -> Method:
+        """The method with its hyper-parameters."""
+        return make_method(self.config.method.name, self.config.method.options)
 
     @property
     def model_kind(self) -> str:

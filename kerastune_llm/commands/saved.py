@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.job import Job
-from kerastune_llm.methods.method import DeltaMethod, make_method
+from kerastune_llm.methods.method import DeltaMethod
 from kerastune_llm.methods.peft_format import load_adapter, save_adapter
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
@@ -26,7 +26,7 @@ def save_trained(
     Returns:
         The folder that was written.
     """
-    method = make_method(job.config.method.name, job.config.method.options)
+    method = job.method
     if not isinstance(method, DeltaMethod):
         save_model(model, job.tokenizer, whole)
         return whole

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.backend import keras
+from kerastune_llm.commands.child_process import own_peak_memory
 from kerastune_llm.commands.config_changes import changed_config, say_changes
 from kerastune_llm.commands.console import (
     console,
@@ -161,6 +162,8 @@ def _finished(
         "percent": parameters.percent,
         "training_rows": training_rows,
         "steps": completed_steps(watch.model),
+        "seconds": watch.seconds,
+        "peak_memory": own_peak_memory(),
     }
     finish_run(run, job, watch.best, facts)
     metrics = watch.best or {}

@@ -1,6 +1,7 @@
 """What goes on beside `fit`: logs, evaluations, the best weights, checkpoints."""
 
 import random
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -88,6 +89,7 @@ class Watch:
         self.steps = steps
         self.interrupt = interrupt
         self.marks = marks
+        self._seconds, self._began = 0.0, time.monotonic()
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
         self._progress = Progress(steps.total, console)
@@ -124,6 +126,11 @@ class Watch:
         """Metrics of the best weights so far, if any were evaluated."""
         return None if self._keep.best_step is None else self._keep.best_metrics
 
+    @property
+    def seconds(self) -> float:
+        """Time of the run so far, what it took before a resume included."""
+        return self._seconds + time.monotonic() - self._began
+
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """The callbacks, in the order in which they must be called."""
         return [
@@ -139,6 +146,7 @@ class Watch:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Remember what a checkpoint does."""
+        self._seconds = state.get("seconds", 0.0)
         self._keep.restore(state["best"])
         self._checkpoints.batches = state["batches"]
         self._checkpoints.last_step = state["step"]
@@ -180,6 +188,7 @@ class Watch:
             and self._evaluations.last_step != step,
             "total_steps": self.steps.total,
             "best": self._keep.state,
+            "seconds": self.seconds,
             **self.marks,
         }
         keep = self.job.config.runtime.keep_checkpoints

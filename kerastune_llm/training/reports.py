@@ -1,4 +1,4 @@
-"""What a person reads of a run: the model card and the plots."""
+"""What a person reads of a run: tables and plots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,69 +6,6 @@ from typing import Any
 
 import pandas
 from matplotlib.figure import Figure
-
-CARD = """\
----
-library_name: transformers
-tags: [tensorflow, keras, kerastune]
-base_model: {base_model}
-metrics: [{metric_names}]
----
-# {base_model}, tuned for {task}
-
-| | |
-|---|---|
-| task | {task}{reference} |
-| base model | {base_model} |
-| method | {method} |
-| trained weights | {trainable:,} of {total:,} ({percent:.2f} %) |
-| training rows | {training_rows:,} |
-| optimizer updates | {steps:,} |
-
-## Results on the validation rows
-{metrics}
-
-## Settings
-```json
-{settings}
-```
-
-## Use
-```
-kerastune predict {run} --input rows.jsonl --output answers.jsonl
-```
-{use}"""
-
-USE_MODEL = """\
-The folder `model/` is a Hugging Face directory in the PyTorch layout. In TensorFlow:
-```python
-from kerastune_llm import load_model, load_tokenizer
-model, tokenizer = load_model("{run}/model"), load_tokenizer("{run}/model")
-```
-"""
-USE_ADAPTER = """\
-The folder `adapter/` holds what was trained, to be put onto the base model, in the
-form that `adapter_config.json` names as `peft_type`. In TensorFlow:
-```python
-from kerastune_llm import load_adapter, load_model
-model = load_model("{base_model}")
-load_adapter(model, "{run}/adapter")
-```
-"""
-
-
-def model_card(values: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
-    """The text of a run's README.md.
-
-    Args:
-        values: What `CARD` names, besides the metrics.
-        metrics: The final validation metrics by name; may be empty.
-    """
-    rows = [(name, f"{value:.4f}") for name, value in metrics.items()]
-    table = markdown_table(["metric", "value"], rows)
-    shown = table if rows else "No validation rows were given."
-    filled = {**values, "use": values["use"].format(**values)}
-    return CARD.format(metric_names=", ".join(metrics), metrics=shown, **filled)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -64,6 +64,7 @@ def test_transformers_form_is_the_merged_model(run, tmp_path, capsys):
     assert f'AutoModelForSeq2SeqLM.from_pretrained("{folder}")' in said
     assert f"kerastune train squad --model {folder}" in said
     assert {file.name for file in folder.iterdir()} == {
+        "README.md",
         "config.json",
         "generation_config.json",
         "model.safetensors",
@@ -72,13 +73,16 @@ def test_transformers_form_is_the_merged_model(run, tmp_path, capsys):
         "tokenizer.json",
         "tokenizer_config.json",
     }
+    card = (folder / "README.md").read_text()
+    assert f'AutoModelForSeq2SeqLM.from_pretrained("{folder}")' in card
+    assert "4 validation rows" in card
     merged = logits(load_model(folder))
     np.testing.assert_allclose(merged, with_adapter(run / "adapter"), atol=1e-4)
     assert abs(merged - logits(load_model("starter"))).max() > 1e-2
 
 
 def test_peft_form_is_the_adapter_and_names_a_base_that_exists(run, adapter):
-    assert {file.name for file in adapter.iterdir()} == {CONFIG, WEIGHTS}
+    assert {file.name for file in adapter.iterdir()} == {CONFIG, "README.md", WEIGHTS}
     values = json.loads((adapter / CONFIG).read_text())
     assert values["base_model_name_or_path"] == str(STARTER_FOLDER)
     ours, exported = load_file(run / "adapter" / WEIGHTS), load_file(adapter / WEIGHTS)

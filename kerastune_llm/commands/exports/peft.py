@@ -1,12 +1,14 @@
 """`--to peft`: the adapter alone, as PEFT opens it."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerastune_llm.commands.export_form import Form, ServingOptions, check_new_folder
+from kerastune_llm.commands.in_pytorch import is_pefts, opening_lines
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import EXPORTS
-from kerastune_llm.rundir import RunDir
+from kerastune_llm.rundir import RunDir, write_text
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
@@ -14,11 +16,7 @@ if TYPE_CHECKING:
 
 IN_PEFT = """\
 in PyTorch, on the base model, which the adapter names as {base}:
-  from peft import PeftModel
-  from transformers import {automatic}
-  base = {automatic}.from_pretrained("{base}"{labels})
-  model = PeftModel.from_pretrained(base, "{folder}")
-"""
+{lines}"""
 NOT_IN_PEFT = "PEFT has no form for {method}: only kerastune_llm opens it\n"
 HERE = """\
 here, to train on:
@@ -47,16 +45,16 @@ def export_peft(
     Raises:
         UserError: The run has no adapter, or its base model is nowhere on disk.
     """
-    from kerastune_llm.methods.forms import form_of
-    from kerastune_llm.methods.method import make_method
+    from kerastune_llm.commands.model_card import Place, saved_card
     from kerastune_llm.methods.peft_format import save_adapter
     from kerastune_llm.models.sources import model_name
 
     _check(run, job, folder)
-    method = make_method(job.config.method.name, job.config.method.options)
     base = model_name(job.config.model)
-    save_adapter(model, folder, base_model=base, method=method)
-    return _what_next(job, base, folder, is_pefts=form_of(type(method)).is_pefts)
+    save_adapter(model, folder, base_model=base, method=job.method)
+    place = Place(folder.name, str(folder), "adapter")
+    write_text(folder / "README.md", saved_card(run, job, place))
+    return _what_next(job, base, folder)
 
 
 def _check(run: RunDir, job: "Job", folder: Path) -> None:
@@ -79,16 +77,11 @@ def _check(run: RunDir, job: "Job", folder: Path) -> None:
         )
 
 
-def _what_next(job: "Job", base: str, folder: Path, *, is_pefts: bool) -> str:
-    automatic, labels = "AutoModelForSeq2SeqLM", ""
-    if not job.as_text:
-        automatic = "AutoModelForSequenceClassification"
-        labels = f", num_labels={max(1, len(job.task.labels))}"
-    in_pytorch = IN_PEFT if is_pefts else NOT_IN_PEFT
+def _what_next(job: "Job", base: str, folder: Path) -> str:
+    in_pytorch = IN_PEFT if is_pefts(job) else NOT_IN_PEFT
     return (in_pytorch + HERE).format(
-        automatic=automatic,
+        lines=textwrap.indent(opening_lines(job, folder, base=base), "  "),
         base=base,
-        labels=labels,
         folder=folder,
         method=job.config.method.name,
         task=job.task.name,

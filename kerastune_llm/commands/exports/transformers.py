@@ -1,13 +1,15 @@
 """`--to transformers`: the whole model, as PyTorch's transformers opens it."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerastune_llm.commands.export_form import Form, ServingOptions, check_new_folder
+from kerastune_llm.commands.in_pytorch import opening_lines
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import EXPORTS
-from kerastune_llm.rundir import RunDir, write_json
+from kerastune_llm.rundir import RunDir, write_json, write_text
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
@@ -15,10 +17,7 @@ if TYPE_CHECKING:
 
 WHAT_NEXT = """\
 in PyTorch:
-  from transformers import {automatic}, AutoTokenizer
-  model = {automatic}.from_pretrained("{folder}")
-  tokenizer = AutoTokenizer.from_pretrained("{folder}")
-here, to train on:
+{in_pytorch}here, to train on:
   kerastune train {task} --model {folder}"""
 
 
@@ -44,6 +43,7 @@ def export_transformers(
     Raises:
         UserError: The run's method cannot be merged, or the place cannot be written.
     """
+    from kerastune_llm.commands.model_card import Place, saved_card
     from kerastune_llm.methods.merge import merge_delta
     from kerastune_llm.models.checkpoint import save_model
     from kerastune_llm.models.delta_layers import delta_layers
@@ -55,10 +55,10 @@ def export_transformers(
             raise _not_whole(run, job, folder) from error
     save_model(model, job.tokenizer, folder)
     _keep_first_spaces(folder)
-    automatic = "AutoModelForSeq2SeqLM"
-    if not job.as_text:
-        automatic = "AutoModelForSequenceClassification"
-    return WHAT_NEXT.format(automatic=automatic, folder=folder, task=job.task.name)
+    place = Place(folder.name, str(folder), "whole")
+    write_text(folder / "README.md", saved_card(run, job, place))
+    in_pytorch = textwrap.indent(opening_lines(job, folder), "  ")
+    return WHAT_NEXT.format(in_pytorch=in_pytorch, folder=folder, task=job.task.name)
 
 
 def _keep_first_spaces(folder: Path) -> None:
