@@ -134,17 +134,25 @@ def crossed(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     return output, ours
 
 
+def check(record, case: str, way: str, one: np.ndarray, other: np.ndarray) -> None:
+    """Two logits are the same; how far they are apart is shown at the end."""
+    name, _, form = case.partition("-")
+    difference = float(abs(one - other).max())
+    record("logit difference", [form, f"{name} {way} PEFT", difference])
+    np.testing.assert_allclose(one, other, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_our_adapter_gives_our_logits_in_peft(crossed, case):
+def test_our_adapter_gives_our_logits_in_peft(crossed, case, record_property):
     output, ours = crossed
     opened = np.load(output / case / "opened.npz")["logits"]
-    np.testing.assert_allclose(opened, ours[case], atol=TOLERANCE)
+    check(record_property, case, "to", opened, ours[case])
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pefts_adapter_gives_pefts_logits_here(crossed, case):
+def test_pefts_adapter_gives_pefts_logits_here(crossed, case, record_property):
     output, _ = crossed
     model = load_model(output / case.partition("-")[0])
     load_adapter(model, output / case / "theirs")
     made = np.load(output / case / "made.npz")["logits"]
-    np.testing.assert_allclose(logits(model, output / case), made, atol=TOLERANCE)
+    check(record_property, case, "from", logits(model, output / case), made)
