@@ -10,7 +10,7 @@ from kerastune_llm.commands.compare_report import write_report
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.study import Progress, run_trials
 from kerastune_llm.commands.trials import Study, Trial
-from kerastune_llm.commands.variants import Variant, parse_variants
+from kerastune_llm.commands.variants import Variant, parse_variants, short_labels
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError, UserErrors, unknown_name
 from kerastune_llm.training.comparison import Record, Row
@@ -72,9 +72,28 @@ def compare(
     progress = run_trials(study, trials)
     records = [_record(study, trial) for trial in progress.finished]
     rows = write_report(
-        study.path, records, progress=progress, task=config.task.name, metric=metric
+        study.path,
+        records,
+        progress=progress,
+        task=config.task.name,
+        metric=metric,
+        short_names=_short_names(variants, models),
     )
     return Comparison(study.path, rows, progress)
+
+
+def _short_names(variants: Sequence[Variant], models: Sequence[str]) -> dict[str, str]:
+    """What each group is called where there is little room."""
+    return {
+        _group(model, label): _group(model, short)
+        for model in models or [None]
+        for label, short in short_labels(variants).items()
+    }
+
+
+def _group(model: str | None, label: str) -> str:
+    """A method, with the model where several were asked for."""
+    return label if model is None else f"{Path(model).name} {label}"
 
 
 def _default_folder(config: RunConfig, models: Sequence[str]) -> Path:
@@ -132,7 +151,7 @@ def _trials(
     for model in models or [config.model]:
         # Named where several were asked for, so that runs keep their names.
         parts = [Path(model).name] if models else []
-        group = " ".join([*parts, variant.label])
+        group = _group(model if models else None, variant.label)
         for seed in range(config.runtime.seed, config.runtime.seed + seeds):
             yield Trial(
                 name="-".join([*parts, variant.slug, str(seed)]),

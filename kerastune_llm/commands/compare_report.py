@@ -1,6 +1,7 @@
 """The files of a comparison and its table on the console."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -22,7 +23,7 @@ README = """\
 # Methods compared on {task}
 
 {table}
-
+{names}
 The score is {metric} of the saved model on the validation rows: mean and
 standard deviation over runs that differ by their seed. Steps to 95 %: updates until it
 is within 5 % of the run's best, as far as evaluations show. Time and peak memory are
@@ -61,6 +62,7 @@ def write_report(
     progress: Progress,
     task: str,
     metric: str,
+    short_names: Mapping[str, str],
 ) -> list[Row]:
     """Write compare.json, compare.csv, convergence.png and README.md; print the table.
 
@@ -70,6 +72,8 @@ def write_report(
         progress: Which runs failed.
         task: Name of the task.
         metric: The metric compared by.
+        short_names: What table, plot and ranking call each group of records; the files
+            for further work have the whole names.
 
     Returns:
         The rows of the table.
@@ -77,12 +81,14 @@ def write_report(
     if not records:
         return []
     is_loss = metric == "loss"
+    groups = {short: whole for whole, short in short_names.items()}
+    records = [replace(x, group=short_names[x.group]) for x in records]
     rows = summarise(records, lower_is_better=is_loss)
     rankings = {
         "performance": rank_by_performance(rows, lower_is_better=is_loss),
         "convergence": rank_by_convergence(rows, lower_is_better=is_loss),
     }
-    values = [row.to_values() for row in rows]
+    values = [{**row.to_values(), "method": groups[row.group]} for row in rows]
     record = {
         "task": task,
         "metric": metric,
@@ -98,6 +104,7 @@ def write_report(
         task=task,
         metric=metric,
         table=markdown_table(COLUMNS, cells),
+        names=_explained(groups),
         rankings="\n".join(f"- {name}: {order}" for name, order in rankings.items()),
         failures=failure_lines(progress),
     )
@@ -109,6 +116,16 @@ def write_report(
         f"wrote {folder}: README.md, compare.json, compare.csv, convergence.png"
     )
     return rows
+
+
+def _explained(groups: Mapping[str, str]) -> str:
+    """What short names stand for, as lines of markdown; nothing where none is short.
+
+    >>> _explained({"lora": "lora:rank=4", "full": "full"})
+    '\\n- lora: `lora:rank=4`\\n'
+    """
+    lines = [f"- {name}: `{whole}`" for name, whole in groups.items() if name != whole]
+    return "\n".join(["", *lines, ""]) if lines else ""
 
 
 def _cells(row: Row) -> list[str]:

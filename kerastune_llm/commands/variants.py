@@ -1,7 +1,7 @@
 """The methods that a comparison is told to compare, each with options of its own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kerastune_llm.errors import UserError, UserErrors, unknown_name
@@ -76,6 +76,29 @@ def parse_variants(text: str) -> tuple[Variant, ...]:
     if problems:
         raise UserErrors(problems)
     return variants
+
+
+def short_labels(variants: Sequence[Variant]) -> dict[str, str]:
+    """By label, a name with only the options that tell a variant from the others.
+
+    What all variants of a method have alike is left out, so that a method given once
+    is its name alone.
+
+    >>> found = parse_variants("lora:rank=4,alpha=8,lora:rank=8,alpha=8,full")
+    >>> list(short_labels(found).values())
+    ['lora:rank=4', 'lora:rank=8', 'full']
+    """
+    return {variant.label: _among(variant, variants).label for variant in variants}
+
+
+def _among(variant: Variant, variants: Sequence[Variant]) -> Variant:
+    alike = [other.options for other in variants if other.method == variant.method]
+    differing = {
+        name: value
+        for name, value in variant.options.items()
+        if any(options.get(name) != value for options in alike)
+    }
+    return Variant(variant.method, differing)
 
 
 def _add_option(options: dict[str, str], part: str) -> bool:

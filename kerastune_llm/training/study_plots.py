@@ -13,6 +13,8 @@ from kerastune_llm.training.comparison import Points, Record, by_group
 # Ten colours of matplotlib's cycle; beyond them the line's style tells groups apart.
 _STYLES = ("-", "--", ":", "-.")
 _COLOURS = 10
+# Characters of a name beyond which the names stand below the plot, not beside it.
+_LONG = 24
 
 
 def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None:
@@ -26,9 +28,12 @@ def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None
         metric: Name of the metric, for the axis.
         path: The png to write.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    groups = by_group(records)
+    is_long = max(map(len, groups)) > _LONG
+    height = 4.2 + 0.25 * len(groups) if is_long else 4.2
+    figure = Figure(figsize=(11, height), layout="constrained")
     scores, losses = figure.subplots(1, 2)
-    for index, (group, runs) in enumerate(by_group(records).items()):
+    for index, (group, runs) in enumerate(groups.items()):
         style = _STYLES[index // _COLOURS % len(_STYLES)]
         curves = [_series(run.evaluations) for run in runs]
         _draw_band(scores, group, curves, f"o{style}")
@@ -39,7 +44,8 @@ def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None
         ylabel="training loss per label, smoothed",
         yscale="log",
     )
-    figure.legend(*scores.get_legend_handles_labels(), loc="outside right upper")
+    place = "outside lower left" if is_long else "outside right upper"
+    figure.legend(*scores.get_legend_handles_labels(), loc=place)
     _save(figure, path)
 
 

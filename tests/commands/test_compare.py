@@ -44,8 +44,8 @@ def test_finished_runs_are_reused_and_put_into_a_table(finished, capsys):
 
     written = json.loads((finished / "compare.json").read_text())
     assert written["ranking"] == {
-        "performance": "full > lora:rank=4",
-        "convergence": "full > lora:rank=4",
+        "performance": "full > lora",
+        "convergence": "full > lora",
     }
     lora = written["rows"][0]
     assert lora["mean"] == pytest.approx(0.6)
@@ -55,7 +55,9 @@ def test_finished_runs_are_reused_and_put_into_a_table(finished, capsys):
     table = pandas.read_csv(finished / "compare.csv")
     assert list(table["method"]) == ["lora:rank=4", "full"]
     card = (finished / "README.md").read_text()
-    assert "| lora:rank=4 | 2 | 0.6 ± 0.14 | 2.5 | 20 | 12 | 2 | 8e-06 |" in card
+    assert "| lora | 2 | 0.6 ± 0.14 | 2.5 | 20 | 12 | 2 | 8e-06 |" in card
+    # The only one of its method: its options are said once, below the table.
+    assert "- lora: `lora:rank=4`\n" in card
     assert (finished / "convergence.png").exists()
 
 

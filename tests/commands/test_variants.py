@@ -2,7 +2,11 @@
 
 import pytest
 
-from kerastune_llm.commands.variants import parse_learning_rates, parse_variants
+from kerastune_llm.commands.variants import (
+    parse_learning_rates,
+    parse_variants,
+    short_labels,
+)
 from kerastune_llm.errors import UserError
 
 
@@ -55,6 +59,29 @@ def test_folder_names_differ_where_options_do():
     slugs = {variant.slug for variant in variants}
     assert len(slugs) == 4
     assert not any(set(slug) & set("/:, ") for slug in slugs)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("lora:rank=8,alpha=8,target_modules=q,v,full", ["lora", "full"]),
+        ("lora,lora:rank=8", ["lora", "lora:rank=8"]),
+        (
+            "lora:rank=4,alpha=8,target_modules=q,lora:rank=4,alpha=8,target_modules=v",
+            ["lora:target_modules=q", "lora:target_modules=v"],
+        ),
+        # Each of two options alone is alike in two of the three.
+        (
+            "lora:rank=4,alpha=8,lora:rank=4,alpha=9,lora:rank=5,alpha=8",
+            ["lora:rank=4,alpha=8", "lora:rank=4,alpha=9", "lora:rank=5,alpha=8"],
+        ),
+    ],
+)
+def test_short_names_tell_the_options_that_differ(text, names):
+    variants = parse_variants(text)
+    short = short_labels(variants)
+    assert list(short) == [variant.label for variant in variants]
+    assert list(short.values()) == names
 
 
 @pytest.mark.parametrize(

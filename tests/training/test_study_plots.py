@@ -3,6 +3,7 @@
 import numpy as np
 import pandas
 import pytest
+from matplotlib.image import imread
 
 from kerastune_llm.training.comparison import Record
 from kerastune_llm.training.study_plots import plot_convergence, plot_heat_map
@@ -23,6 +24,18 @@ def test_convergence_with_seeds_that_stopped_at_different_steps(groups, tmp_path
     ]
     plot_convergence(records, "accuracy", tmp_path / "plots" / "convergence.png")
     assert (tmp_path / "plots/convergence.png").read_bytes().startswith(PNG)
+
+
+def test_long_names_leave_the_plot_its_width(tmp_path):
+    """The axes of a picture with long names are as wide as of one with short ones."""
+    widths = []
+    for name in ("lora", "lora:" + "target_modules=all-linear," * 3):
+        path = tmp_path / f"{len(name)}.png"
+        plot_convergence([record(name, [(10, 0.1), (20, 0.4)])], "accuracy", path)
+        # Rows of the picture: the frame of the axes is the longest dark run of one.
+        dark = imread(path)[..., :3].max(axis=2) < 0.2
+        widths.append(dark.sum(axis=1).max())
+    assert widths[1] >= 0.95 * widths[0]
 
 
 def test_heat_map_with_a_column_without_shares(tmp_path):
