@@ -3,18 +3,19 @@
 Nothing here imports TensorFlow: `--help` and a wrong flag answer at once.
 """
 
-import errno
+import os
 import sys
 from collections.abc import Sequence
 
 from kerastune_llm.arguments import make_parser
 from kerastune_llm.config import unknown_flag
 from kerastune_llm.errors import UserError
+from kerastune_llm.rundir import NO_ROOM
 from kerastune_llm.verbs.verb import run_verb
 
+EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kerastune: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has read enough; the interpreter's own
+        # last flush would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

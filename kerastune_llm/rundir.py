@@ -5,6 +5,7 @@ own, so a kill or a full disk leaves what was there.
 """
 
 import contextlib
+import errno
 import json
 import os
 import uuid
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_llm.errors import UserError
+
+# What an OSError's number says where there is no room to write.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunDir:

@@ -66,7 +66,8 @@ def test_list_names_all_kinds(capsys):
         (["train", "squad", "--method", "freeze"], "train"),
         (["train", "squad", "--config", "absent.json"], "cannot be read"),
         (["evaluate", "absent"], "no run in this folder"),
-        (["predict", "absent"], "required: --input, --output"),
+        (["predict", "absent", "--input", "rows.jsonl"], "no run in this folder"),
+        (["predict", "run", "--input", "a", "--output", "b.xml"], "ends in .jsonl"),
     ],
 )
 def test_wrong_input_is_one_message_and_exit_code_2(argv, message, capsys):

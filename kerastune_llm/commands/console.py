@@ -20,6 +20,17 @@ console = Console(highlight=False, soft_wrap=True)
 PACKAGE_LOGGER = logging.getLogger("kerastune_llm")
 
 
+@contextlib.contextmanager
+def console_on_stderr() -> Iterator[None]:
+    """Say everything on stderr, where stdout is for what a verb gives."""
+    before = console.stderr
+    console.stderr = True
+    try:
+        yield
+    finally:
+        console.stderr = before
+
+
 class _ConsoleHandler(logging.Handler):
     """Messages as plain lines of the shared console, above any progress bar."""
 

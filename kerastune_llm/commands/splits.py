@@ -11,6 +11,7 @@ from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.commands.mixture import mixture_rows
 from kerastune_llm.data.augment import augment, check_kinds
 from kerastune_llm.data.features import tokenise
+from kerastune_llm.data.inputs import read_inputs
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.data.subsets import hold_out, subset
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
@@ -94,12 +95,9 @@ def load_validation(job: Job) -> Split:
     return _tokenised(job, subset(validation, data.max_validation_samples, seed=seed))
 
 
-def load_inputs(job: Job, path: Path) -> Split:
-    """The rows of a file that are to be answered, tokenised."""
-    rows = load_rows(
-        job.task, "validation", source="files", path=path, require_target=False
-    )
-    return _tokenised(job, rows)
+def load_inputs(job: Job, path: Path, form: str | None = None) -> Split:
+    """The rows of a file, or of standard input, that are to be answered; tokenised."""
+    return _tokenised(job, read_inputs(job.task, path, form=form))
 
 
 def say_truncation(name: str, split: Split | None) -> None:

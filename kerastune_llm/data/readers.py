@@ -31,6 +31,7 @@ SUFFIXES = (".json", ".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
 def read_file(
     path: Path,
     *,
+    form: str | None = None,
     tsv_columns: Sequence[str] = (),
     wanted: Sequence[str] = (),
     drops_short_rows: bool = False,
@@ -39,6 +40,7 @@ def read_file(
 
     Args:
         path: The file.
+        form: `"json"`, `"jsonl"` or the like, where the name does not say.
         tsv_columns: Column names for a tsv file without a header.
         wanted: Columns that tell a tsv file's header from a first row.
         drops_short_rows: Leave out rows of a tsv file that lack fields, and say how
@@ -48,6 +50,8 @@ def read_file(
         UserError: The file is missing, empty, malformed, or of no known form.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if form is not None:
+        suffix = f".{form}"
     if suffix not in SUFFIXES and not path.is_dir():
         raise UserError(
             "The form of the data file is not known from its name.",
