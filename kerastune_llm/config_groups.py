@@ -171,6 +171,15 @@ class DataConfig(Group):
         "`kerastune list augmentations` names the kinds",
     )
 
+    streaming: bool = Field(
+        False,
+        description="read the training file while training, in constant memory: jsonl, "
+        "csv, tsv, parquet; no rows are held out of it",
+    )
+    shuffle_buffer: PositiveInt = Field(
+        10_000, description="streamed rows that are shuffled among each other at a time"
+    )
+
     @field_validator("augment")
     @classmethod
     def _check_kinds(cls, names: tuple[str, ...]) -> tuple[str, ...]:

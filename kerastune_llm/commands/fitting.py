@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.commands.job import Job
 from kerastune_llm.commands.resumption import Resumption
-from kerastune_llm.commands.splits import Split
+from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import put_method
 from kerastune_llm.commands.trunk import trunk_cache
 from kerastune_llm.commands.watch import Steps, Watch
@@ -66,7 +66,7 @@ def compiled_model(
 
 def fit(
     watch: Watch,
-    training: Split,
+    training: Split | StreamedSplit,
     resumption: Resumption,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
@@ -100,11 +100,17 @@ def fit(
 def _batches(
     job: Job,
     model: keras.Model,
-    training: Split,
+    training: Split | StreamedSplit,
     total_steps: int,
     first_step: int,
 ) -> tf.data.Dataset:
     config = job.config
+    if isinstance(training, StreamedSplit):
+        return training.stream.batches(
+            batch_size=config.optim.batch_size,
+            first_step=first_step,
+            batching=config.data.batching,
+        )
     cache = trunk_cache(job, model, training)
     batches = build_dataset(
         training.tokenised,

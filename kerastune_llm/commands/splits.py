@@ -9,10 +9,14 @@ import datasets
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.commands.mixture import mixture_rows
+from kerastune_llm.commands.streaming import check_streaming
 from kerastune_llm.data.augment import augment, check_kinds
+from kerastune_llm.data.encoding import Encoder
 from kerastune_llm.data.features import tokenise
+from kerastune_llm.data.fingerprint import fingerprint
 from kerastune_llm.data.inputs import read_inputs
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
+from kerastune_llm.data.streaming import Stream, survey
 from kerastune_llm.data.subsets import hold_out, subset
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
 from kerastune_llm.errors import UserError
@@ -28,16 +32,70 @@ class Split:
     tokenised: datasets.Dataset
     truncation: TruncationReport
 
+    @property
+    def count(self) -> int:
+        """Rows of an epoch of it."""
+        return len(self.tokenised)
 
-def load_splits(job: Job) -> tuple[Job, Split, Split | None]:
+    @property
+    def mark(self) -> str:
+        """What tells its token columns from any others."""
+        return fingerprint(self.tokenised)
+
+
+@dataclass(frozen=True)
+class StreamedSplit:
+    """Training rows that are read while they are trained on."""
+
+    stream: Stream
+
+    @property
+    def count(self) -> int:
+        """Rows of an epoch of it."""
+        return self.stream.survey.rows
+
+    @property
+    def mark(self) -> str:
+        """What tells its rows from any others."""
+        return self.stream.survey.digest
+
+
+def load_splits(job: Job) -> tuple[Job, Split | StreamedSplit, Split | None]:
     """Training and validation rows, tokenised, and the job with its labels known.
 
     Raises:
         UserError: Something is wrong with the rows or with what is to be made of them.
     """
+    if job.config.data.streaming:
+        return _streamed(job)
     job, training, validation = training_and_validation(job)
     split = _tokenised(job, training)
     return job, split, None if validation is None else _tokenised(job, validation)
+
+
+def _streamed(job: Job) -> tuple[Job, StreamedSplit, Split | None]:
+    check_streaming(job)
+    data, seed = job.config.data, job.config.runtime.seed
+    found = survey(job.task, data.train)
+    job = replace(job, task=found.task)
+    encoder = Encoder(
+        job.task,
+        job.tokenizer,
+        job.as_text,
+        job.max_input_tokens,
+        job.max_target_tokens,
+    )
+    split = StreamedSplit(Stream(found, encoder, data.shuffle_buffer, seed))
+    if is_held_out(job):
+        logger.warning(
+            "no validation rows: no metric, and the last weights are kept; none are "
+            "held out of a streamed file (--data.validation FILE)"
+        )
+        return job, split, None
+    validation = subset(
+        _rows(job, "validation"), data.max_validation_samples, seed=seed
+    )
+    return job, split, _tokenised(job, validation)
 
 
 def training_and_validation(
@@ -83,7 +141,9 @@ def load_validation(job: Job) -> Split:
     if job.task.members:
         return _tokenised(job, mixture_rows(job, "validation"))
     data, seed = job.config.data, job.config.runtime.seed
-    if is_held_out(job):
+    if is_held_out(job) and data.streaming:
+        validation = None
+    elif is_held_out(job):
         training = _rows(job, "train")
         _, validation = hold_out(training, data.validation_fraction, seed=seed)
     else:
@@ -100,9 +160,9 @@ def load_inputs(job: Job, path: Path, form: str | None = None) -> Split:
     return _tokenised(job, read_inputs(job.task, path, form=form))
 
 
-def say_truncation(name: str, split: Split | None) -> None:
-    """Say how many rows a split has and what truncation cost."""
-    if split is not None:
+def say_truncation(name: str, split: Split | StreamedSplit | None) -> None:
+    """Say how many rows a split has and what truncation cost, where that is known."""
+    if isinstance(split, Split):
         text = describe_truncation(split.truncation)
         console.print(f"{name}: {len(split.rows):,} rows; {text}", markup=False)
 

@@ -28,7 +28,6 @@ from kerastune_llm.commands.splits import load_splits, say_truncation
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
-from kerastune_llm.data.fingerprint import fingerprint
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import method_callbacks
 from kerastune_llm.methods.method import make_method
@@ -117,11 +116,11 @@ def train_in(
         say_truncation("training", training)
         say_truncation("validation", validation)
 
-        steps = planned_steps(config, len(training.rows))
+        steps = planned_steps(config, training.count)
         model, parameters = compiled_model(job, method, steps.total)
         show_parameters(parameters)
         marks = {
-            "training rows": fingerprint(training.tokenised),
+            "training rows": training.mark,
             "frozen weights": frozen_fingerprint(model),
         }
         if is_resumed:
@@ -144,7 +143,7 @@ def train_in(
                 fit(watch, training, resumption, [*of_method, *callbacks, interrupt])
             if interrupt.requested:
                 return _interrupted(run, watch)
-        return _finished(run, job, watch, parameters, len(training.rows))
+        return _finished(run, job, watch, parameters, training.count)
 
 
 def _finished(

@@ -34,13 +34,13 @@ def has_targets(columns: Collection[str], task: Task) -> bool:
     return ("label" if task.has_labels else "target") in columns
 
 
-def encoded_features(rows: datasets.Dataset, encoder: Encoder) -> datasets.Features:
-    """The types of the columns of `encode`."""
+def encoded_features(columns: Collection[str], encoder: Encoder) -> datasets.Features:
+    """The types of the columns of `encode`, for rows with these columns."""
     ids = datasets.List(datasets.Value("int32"))
     features = {"input_ids": ids}
     if "token_type_ids" in encoder.tokenizer.model_input_names:
         features["token_type_ids"] = ids
-    if has_targets(rows.column_names, encoder.task):
+    if has_targets(columns, encoder.task):
         features["labels"] = ids if encoder.as_text else _head_feature(encoder.task)
     return datasets.Features(
         features | {name: datasets.Value("bool") for name in COUNTS}

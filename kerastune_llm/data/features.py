@@ -117,7 +117,7 @@ def _encode_all(
         batch_size=BATCH,
         fn_kwargs={"encoder": encoder},
         remove_columns=rows.column_names,
-        features=encoded_features(rows, encoder),
+        features=encoded_features(rows.column_names, encoder),
         num_proc=num_proc if num_proc > 1 else None,
         cache_file_name=str(file),
         load_from_cache_file=False,

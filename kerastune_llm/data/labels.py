@@ -70,7 +70,11 @@ def discover_labels(task: Task, rows: datasets.Dataset) -> tuple[str, ...]:
     Raises:
         UserError: There is one label only, or so many that it is no label column.
     """
-    names = _names_in(rows)
+    return label_set(task, _names_in(rows))
+
+
+def label_set(task: Task, names: set[str]) -> tuple[str, ...]:
+    """The names that a label column holds, in the order of `discover_labels`."""
     if not 2 <= len(names) <= MOST_LABELS:
         shown = ", ".join(sorted(names)[:3])
         raise UserError(
@@ -118,6 +122,11 @@ def _names_in(rows: datasets.Dataset) -> set[str]:
     if _has_lists(rows):
         return {name for names in rows["label"] for name in names}
     return set(rows["label"])
+
+
+def names_of(label: str | list[str]) -> set[str]:
+    """The names in the label of one row."""
+    return {label} if isinstance(label, str) else set(label)
 
 
 def _has_lists(rows: datasets.Dataset) -> bool:

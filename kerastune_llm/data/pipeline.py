@@ -78,7 +78,7 @@ def build_dataset(
         raise UserError("There are no steps left.", received=f"{first_step=}, {steps=}")
     batches = _through_datasets(plan, collate)
     if batching == "fixed":
-        batches = batches.map(partial(_with_static_shapes, collate.shapes(batch_size)))
+        batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -100,11 +100,11 @@ def _through_datasets(plan: list[np.ndarray], collate: Collate) -> tf.data.Datas
     random.setstate(state)
     is_text = "labels" in collate.lists
     return batches.map(
-        partial(_shaped, has_text_labels=is_text), num_parallel_calls=tf.data.AUTOTUNE
+        partial(shaped, has_text_labels=is_text), num_parallel_calls=tf.data.AUTOTUNE
     )
 
 
-def _shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Tensor]:
+def shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Tensor]:
     """The flat columns as `[batch, length]` int32 with their attention mask."""
     lengths = flat["lengths"]
     shape = tf.stack([tf.size(lengths), -1])
@@ -124,7 +124,7 @@ def _shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.T
     return batch
 
 
-def _with_static_shapes(
+def with_static_shapes(
     shapes: dict[str, list[int]], batch: dict[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
     """The batch with the sizes that `"fixed"` promises, for TPUs and XLA."""

@@ -50,7 +50,7 @@ def to_dataset(
     """
     problems = Problems()
     features = _features(task, require_target=require_target)
-    rows = _canonical_rows(task, tables, problems, require_target)
+    rows = canonical_rows(task, tables, problems, require_target=require_target)
     chunks = []
     while chunk := list(islice(rows, CHUNK)):
         chunks.append(datasets.Dataset.from_list(chunk, features=features))
@@ -72,9 +72,14 @@ def _features(task: Task, *, require_target: bool) -> datasets.Features:
     return datasets.Features(features)
 
 
-def _canonical_rows(
-    task: Task, tables: Iterable[Table], problems: Problems, require_target: bool
+def canonical_rows(
+    task: Task,
+    tables: Iterable[Table],
+    problems: Problems,
+    *,
+    require_target: bool = True,
 ) -> Iterator[Row]:
+    """All tables' rows in canonical form; those that are not right go to `problems`."""
     number = 0
     for table in tables:
         for place, raw in table.rows:

@@ -79,7 +79,7 @@ def _tables(
     path: str | Path | Sequence[str | Path] | None,
 ) -> list[Table]:
     if source == "files":
-        return _file_tables(task, split, path)
+        return file_tables(task, split, path)
     if source == "hub":
         return [_hub_table(task, split)]
     if source != "sample":
@@ -99,9 +99,10 @@ def _numbered(rows: Sequence | datasets.Dataset) -> Iterator[tuple[str, dict]]:
         yield f"row {number}", row
 
 
-def _file_tables(
+def file_tables(
     task: Task, split: str, path: str | Path | Sequence[str | Path] | None
 ) -> list[Table]:
+    """The raw rows of files, one table a file, read as they are asked for."""
     paths = [path] if isinstance(path, str | Path) else list(path or ())
     if not paths:
         raise UserError(f"No {split} file is given.", mend=f"--data.{split} FILE")
