@@ -133,13 +133,21 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     >>> differences({"optim": {"epochs": 3}}, {"optim": {"epochs": 5}})
     ['--optim.epochs 3 then, 5 now']
     """
-    then, today = dict(_flat(before)), dict(_flat(now))
+    then, today = by_flag(before), by_flag(now)
     return [
-        f"{_flag(path)} {then.get(path, 'not given')} then, "
-        f"{today.get(path, 'not given')} now"
-        for path in sorted(then.keys() | today.keys())
-        if then.get(path) != today.get(path)
+        f"{name} {then.get(name, 'not given')} then, {today.get(name, 'not given')} now"
+        for name in sorted(then.keys() | today.keys())
+        if then.get(name) != today.get(name)
     ]
+
+
+def by_flag(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values by the flags that give them.
+
+    >>> by_flag({"task": {"name": "cola"}, "optim": {"epochs": 3}})
+    {'TASK': 'cola', '--optim.epochs': 3}
+    """
+    return {_flag(path): value for path, value in _flat(values)}
 
 
 def _flat(

@@ -36,8 +36,10 @@ def plot_history(history: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
     losses = pandas.Series(
         [line["loss"] for line in training], index=[line["step"] for line in training]
     )
-    smooth = losses.ewm(span=max(2, len(losses) // 25)).mean()
-    curves = {"training, each update": losses, "training, smoothed": smooth}
+    curves = {
+        "training, each update": losses,
+        "training, smoothed": smoothed(losses),
+    }
     if evaluations:
         curves["validation"] = scores.pop("loss")
     paths = [_draw(folder / "loss.png", "loss per label", curves)]
@@ -45,6 +47,15 @@ def plot_history(history: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
         columns = {name: scores[name] for name in scores}
         paths.append(_draw(folder / "metrics.png", "validation metric", columns))
     return paths
+
+
+def smoothed(losses: pandas.Series) -> pandas.Series:
+    """A noisy curve as an exponential mean over about a 25th of its points.
+
+    >>> smoothed(pandas.Series([1.0, 0.0, 0.0])).tolist()
+    [1.0, 0.25, 0.07692307692307693]
+    """
+    return losses.ewm(span=max(2, len(losses) // 25)).mean()
 
 
 def _draw(path: Path, label: str, curves: Mapping[str, pandas.Series]) -> Path:

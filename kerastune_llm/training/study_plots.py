@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerastune_llm.training.comparison import Points, Record, by_group
+from kerastune_llm.training.reports import smoothed
 
 # Ten colours of matplotlib's cycle; beyond them the line's style tells groups apart.
 _STYLES = ("-", "--", ":", "-.")
@@ -37,7 +38,9 @@ def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None
         style = _STYLES[index // _COLOURS % len(_STYLES)]
         curves = [_series(run.evaluations) for run in runs]
         _draw_band(scores, group, curves, f"o{style}")
-        _draw_band(losses, group, [_smooth(run.losses) for run in runs], style)
+        _draw_band(
+            losses, group, [smoothed(_series(run.losses)) for run in runs], style
+        )
     scores.set(xlabel="optimizer updates", ylabel=metric)
     losses.set(
         xlabel="optimizer updates",
@@ -51,11 +54,6 @@ def plot_convergence(records: Iterable[Record], metric: str, path: Path) -> None
 
 def _series(points: Points) -> pandas.Series:
     return pandas.Series(dict(points), dtype=float)
-
-
-def _smooth(points: Points) -> pandas.Series:
-    losses = _series(points)
-    return losses.ewm(span=max(2, len(losses) // 25)).mean()
 
 
 def _draw_band(
