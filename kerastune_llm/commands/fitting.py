@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.commands.job import Job
 from kerastune_llm.commands.resumption import Resumption
@@ -11,8 +13,10 @@ from kerastune_llm.commands.trunk import trunk_cache
 from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps
+from kerastune_llm.data.columns import number_column
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.methods.method import Method
+from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.training.optimizers import build_optimizer
@@ -29,7 +33,7 @@ def planned_steps(config: RunConfig, rows: int) -> Steps:
 
 
 def compiled_model(
-    job: Job, method: Method, total_steps: int
+    job: Job, method: Method, training: Split | StreamedSplit, total_steps: int
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
     config, optim = job.config, job.config.optim
@@ -46,6 +50,7 @@ def compiled_model(
             labels=job.task.labels or None,
             from_scratch=config.from_scratch,
             seed=config.runtime.seed,
+            shares=_label_shares(job, training),
         )
         parameters = put_method(model, method, config.adapter, job.tokenizer)
         optimizer = build_optimizer(
@@ -62,6 +67,15 @@ def compiled_model(
             seed=config.runtime.seed,
         )
     return model, parameters
+
+
+def _label_shares(job: Job, training: Split | StreamedSplit) -> np.ndarray | None:
+    """How often each of several labels occurs; not asked of a stream beforehand."""
+    if job.as_text or job.task.kind != "multilabel":
+        return None
+    if isinstance(training, StreamedSplit):
+        return None
+    return label_shares(number_column(training.tokenised, "labels"))
 
 
 def fit(

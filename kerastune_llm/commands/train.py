@@ -117,7 +117,7 @@ def train_in(
         say_truncation("validation", validation)
 
         steps = planned_steps(config, training.count)
-        model, parameters = compiled_model(job, method, steps.total)
+        model, parameters = compiled_model(job, method, training, steps.total)
         show_parameters(parameters)
         marks = {
             "training rows": training.mark,

@@ -28,6 +28,16 @@ class LoadReport:
     unplaced: tuple[str, ...] = ()
     copied: tuple[str, ...] = ()
 
+    @property
+    def new(self) -> frozenset[str]:
+        """Names of the weights that no checkpoint has given.
+
+        >>> sorted(LoadReport(missing=("a",), mismatched=("b: [2] here [3]",)).new)
+        ['a', 'b']
+        """
+        names = (each.partition(":")[0] for each in self.mismatched)
+        return frozenset(self.missing).union(names)
+
     def words(self) -> Iterator[str]:
         """The report, a line for each thing worth saying."""
         yield f"{self.loaded} weights read"

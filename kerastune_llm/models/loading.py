@@ -9,6 +9,7 @@ import numpy as np
 from kerastune_llm.backend import keras, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.building import build_model, redraw_twins
+from kerastune_llm.models.head_bias import begin_at_shares
 from kerastune_llm.models.load_report import LoadReport
 from kerastune_llm.models.model_config import (
     ModelKind,
@@ -48,6 +49,7 @@ def load_model(
     from_scratch: bool = False,
     seed: int | None = None,
     revision: str | None = None,
+    shares: Sequence[float] | None = None,
 ) -> keras.Model:
     """A Keras model with the weights of a Hugging Face checkpoint, ready to call.
 
@@ -60,6 +62,8 @@ def load_model(
         from_scratch: Random weights: only config.json is read.
         seed: Seed of Python, NumPy and TensorFlow, for the weights that start anew.
         revision: Branch, tag or commit on the hub.
+        shares: For `"multilabel"`: the share of the rows with each label, at which a
+            new head begins (see `models/head_bias.py`); by default all at a half.
 
     Raises:
         UserError: No such model, a kind the architecture does not have, or weights
@@ -75,9 +79,11 @@ def load_model(
     )
     if from_scratch:
         logger.info("random weights (from scratch): no weights of %s are read", source)
-        return model
-    level = logging.WARNING if report.unplaced else logging.INFO
-    logger.log(level, "%s: %s", source, "; ".join(report.words()))
+    else:
+        level = logging.WARNING if report.unplaced else logging.INFO
+        logger.log(level, "%s: %s", source, "; ".join(report.words()))
+    if shares is not None and begin_at_shares(model, report.new, shares):
+        logger.info("the new head begins at the labels' shares of the training rows")
     return model
 
 
