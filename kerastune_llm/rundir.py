@@ -185,11 +185,16 @@ def new_run_path(*parts: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, making its folder."""
+    """Write a text file atomically, in UTF-8, making its folder."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_sibling(path) as temporary:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

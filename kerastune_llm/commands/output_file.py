@@ -44,6 +44,20 @@ def check_form(
     return form
 
 
+def check_new(path: Path, *, flag: str = "--output") -> None:
+    """Refuse a file that is there already.
+
+    Raises:
+        UserError: It is.
+    """
+    if path.exists():
+        raise UserError(
+            "The file is there already, and is left as it is.",
+            received=str(path),
+            mend=f"another {flag} FILE, or remove this one",
+        )
+
+
 @contextlib.contextmanager
 def writing(path: Path, *, flag: str = "--output") -> Iterator[None]:
     """Make the folder of a file, and say it where file or folder cannot be written.

@@ -11,6 +11,7 @@ from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.commands.mixture import mixture_rows
 from kerastune_llm.commands.streaming import check_streaming
 from kerastune_llm.data.augment import augment, check_kinds
+from kerastune_llm.data.duplicates import count_shared
 from kerastune_llm.data.encoding import Encoder
 from kerastune_llm.data.features import tokenise
 from kerastune_llm.data.fingerprint import fingerprint
@@ -165,6 +166,27 @@ def say_truncation(name: str, split: Split | StreamedSplit | None) -> None:
     if isinstance(split, Split):
         text = describe_truncation(split.truncation)
         console.print(f"{name}: {len(split.rows):,} rows; {text}", markup=False)
+
+
+def say_duplicates(
+    job: Job, training: Split | StreamedSplit, validation: Split | None
+) -> bool:
+    """Warn of validation rows whose input the model is trained on; whether any are.
+
+    Of streamed rows it is not known.
+    """
+    if validation is None or isinstance(training, StreamedSplit):
+        return False
+    names = job.task.fields(as_text=job.as_text)
+    count = count_shared(validation.rows, training.rows, names)
+    if count:
+        logger.warning(
+            "%d of %d validation rows have an input that a training row has, too: "
+            "their scores say little of new rows",
+            count,
+            len(validation.rows),
+        )
+    return bool(count)
 
 
 def _rows(job: Job, split: str) -> datasets.Dataset:

@@ -24,7 +24,7 @@ from kerastune_llm.commands.job import (
 )
 from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.resumption import Resumption, find_resumption, take_up
-from kerastune_llm.commands.splits import load_splits, say_truncation
+from kerastune_llm.commands.splits import load_splits, say_duplicates, say_truncation
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
@@ -115,6 +115,7 @@ def train_in(
         job, training, validation = load_splits(job)
         say_truncation("training", training)
         say_truncation("validation", validation)
+        say_duplicates(job, training, validation)
 
         steps = planned_steps(config, training.count)
         model, parameters = compiled_model(job, method, training, steps.total)

@@ -19,8 +19,8 @@ def add_config_flags(
 
     Args:
         parser: Of the verb.
-        without: `"task"` for no TASK, `"method"` for no method and its options: for
-            verbs that have several.
+        without: Names of fields and groups to leave out: `"task"` for no TASK,
+            `"method"` for no method and its options, `"optim"`, `"output"`.
     """
     if "task" not in without:
         parser.add_argument(
@@ -36,13 +36,14 @@ def add_config_flags(
         help="JSON or YAML file, such as a run's config.json, or recipe:NAME",
     )
     for name, info in RunConfig.model_fields.items():
-        if group_of(info.annotation) is None:
+        if group_of(info.annotation) is None and name not in without:
             _add_field(parser, (name,), info)
     add_fields(parser, "task", without=("name",))
     if "method" not in without:
         _add_method_flags(parser)
     for group in ("mixture", "data", "optim", "runtime", "evaluation"):
-        add_fields(parser, group)
+        if group not in without:
+            add_fields(parser, group)
 
 
 def _add_method_flags(parser: argparse.ArgumentParser) -> None:
