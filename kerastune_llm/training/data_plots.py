@@ -28,7 +28,10 @@ def plot_token_lengths(
         longest = max(np.percentile(found, SHOWN) for found in splits.values())
         is_near = limit <= 2 * longest
         end = int(max(longest, limit if is_near else 0)) + 2
-        edges = np.linspace(0, end, min(BINS, end) + 1)
+        # As many lengths in each bin: uneven ones would look like a comb.
+        width = -(-end // BINS)
+        edges = np.arange(0, end + width, width)
+        end = int(edges[-1])
         for split, found in splits.items():
             # Rows beyond the end are in the last bin.
             shares = np.full(len(found), 100 / len(found))
