@@ -95,6 +95,8 @@ def test_an_output_that_is_there_is_left_alone(folder, capsys):
     assert (folder / "train.csv").read_bytes() == before
     assert describe(folder, "--output", folder / "rows.xml") == 2
     assert "ends in .jsonl, .csv, .parquet" in capsys.readouterr().err
+    assert describe(folder, "--data.streaming") == 2
+    assert "needs all of them at once" in capsys.readouterr().err
 
 
 def test_rows_of_texts_from_the_starters_tokenizer(tmp_path, capsys):
