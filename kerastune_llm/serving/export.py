@@ -4,7 +4,7 @@
 DIR/models.config
 DIR/<name>/<version>/
     saved_model.pb  variables/  assets/  fingerprint.pb
-    assets.extra/tf_serving_warmup_requests
+    assets.extra/tf_serving_warmup_requests  assets.extra/examples.json
     export.json  README.md  SHA256SUMS
 ```
 """
@@ -31,6 +31,7 @@ from kerastune_llm.serving.parity import (
     compare,
     probe_in_fresh_process,
 )
+from kerastune_llm.serving.shown_examples import write_examples
 from kerastune_llm.serving.warmup import write_warmup
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def export_savedmodel(
         else:
             parity = _checked(new, tokenizer, service, examples)
             _write_warmup(new, name, examples)
+            write_examples(new / EXTRA, examples.fields)
         facts = {
             "name": name,
             "version": version,

@@ -24,6 +24,7 @@ from tests.tiny_tokenizers import fast_tokenizer
 FILES = {
     "README.md",
     "SHA256SUMS",
+    "assets.extra/examples.json",
     "assets.extra/tf_serving_warmup_requests",
     "export.json",
     "fingerprint.pb",
