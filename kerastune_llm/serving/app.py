@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from kerastune_llm import __version__
-from kerastune_llm.serving.hosting import Host, Hosted
+from kerastune_llm.serving.batching import QueueClosed
+from kerastune_llm.serving.hosting import Host
 from kerastune_llm.serving.keys import KeyGuard
 from kerastune_llm.serving.rest import (
     Inputs,
@@ -146,8 +148,8 @@ async def predict(
     request: Request, name: str, version: str | None = None
 ) -> JSONResponse:
     """Answers to `instances` or `inputs`."""
-    hosted = request.app.state.host.find(name, version)
-    asked, rows = await _ask(request, hosted, read_predict)
+    request.app.state.host.find(name, version)  # refused before its body is read
+    asked, rows = await _ask(request, name, version, read_predict)
     return JSONResponse(predict_answer(rows, by_row=asked.by_row))
 
 
@@ -160,24 +162,37 @@ async def classify(
     hosted = request.app.state.host.find(name, version)
     if not hosted.model.classifies:
         raise RequestError(400, f"{name} does not classify; ask it by :predict")
-    _, rows = await _ask(request, hosted, read_classify)
+    _, rows = await _ask(request, name, version, read_classify)
     return JSONResponse(classify_answer(rows))
 
 
 async def _ask(
-    request: Request, hosted: Hosted, read: Read
+    request: Request, name: str, version: str | None, read: Read
 ) -> tuple[ModelRequest, Rows]:
     limits = request.app.state.limits
     body = await _body(request, limits)
-    asked = read(body, hosted.model.inputs)
+    asked, futures = _submit(request.app.state.host, name, version, body, read)
     request.state.rows = asked.rows
-    futures = hosted.submit(asked)
     try:
         async with asyncio.timeout(limits.deadline_seconds):
             parts = await asyncio.gather(*map(asyncio.wrap_future, futures))
     except TimeoutError as error:
         raise RequestError(504, "The deadline has passed") from error
     return asked, joined(parts)
+
+
+def _submit(
+    host: Host, name: str, version: str | None, body: bytes, read: Read
+) -> tuple[ModelRequest, list[Future]]:
+    """Queue what a body asks; where its version is just dropped, at the next one."""
+    hosted = host.find(name, version)
+    asked = read(body, hosted.model.inputs)
+    try:
+        return asked, hosted.submit(asked)
+    except QueueClosed:
+        if host.find(name, version) is hosted:
+            raise RequestError(503, "The server is shutting down") from None
+        return _submit(host, name, version, body, read)
 
 
 async def _body(request: Request, limits: Limits) -> bytes:

@@ -18,6 +18,10 @@ class QueueFull(Exception):
     """More rows are waiting than may."""
 
 
+class QueueClosed(Exception):
+    """Nothing new is taken."""
+
+
 @dataclass
 class _Part:
     """Rows of one request that go into one batch; `group` is None when alone."""
@@ -77,13 +81,16 @@ class Batcher:
                 answered by itself in one piece.
 
         Raises:
-            QueueFull: There is no room for it, or the batcher is closed.
+            QueueFull: There is no room for it.
+            QueueClosed: The batcher is closed.
         """
         parts = self._parts(request, together=together)
         with self._changed:
+            if self._closed:
+                raise QueueClosed
             if self._rows() + request.rows > self._max_queue:
                 self._drop_cancelled()
-            if self._closed or self._rows() + request.rows > self._max_queue:
+            if self._rows() + request.rows > self._max_queue:
                 raise QueueFull
             self._waiting.extend(parts)
             self._changed.notify()

@@ -1,18 +1,20 @@
 """The models of a server, each version with a queue of its own."""
 
+import gc
 import logging
 import re
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerastune_llm.serving.batching import Batcher, QueueFull
 from kerastune_llm.serving.rest import DEFAULT, ModelRequest, RequestError
-from kerastune_llm.serving.saved_models import SavedVersion
 from kerastune_llm.serving.settings import Batching
 
 if TYPE_CHECKING:
+    from kerastune_llm.serving.saved_models import SavedVersion
     from kerastune_llm.serving.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ RETRY_AFTER_SECONDS = 1
 class Hosted:
     """A version of a model and its queue."""
 
-    model: SavedVersion
+    model: "SavedVersion"
     batcher: Batcher
     max_queue: int
 
@@ -33,6 +35,7 @@ class Hosted:
 
         Raises:
             RequestError: 413 when it could never be taken, 503 when it cannot now.
+            QueueClosed: The version was dropped meanwhile.
         """
         if request.rows > self.max_queue:
             raise RequestError(
@@ -48,7 +51,7 @@ class Hosted:
 
 
 class Host:
-    """All models of a server.
+    """All models of a server; versions come and go while it answers.
 
     Args:
         models: What was loaded.
@@ -58,28 +61,38 @@ class Host:
 
     def __init__(
         self,
-        models: Iterable[SavedVersion],
+        models: Iterable["SavedVersion"],
         batching: Batching,
         metrics: "Metrics",
     ) -> None:
-        self._warm_rows = (1, batching.max_batch)
+        self._batching = batching
+        self._metrics = metrics
         self._problem = "The models are warming up"
+        # Replaced whole and never changed: who reads it needs no lock.
         self._models: dict[str, dict[int, Hosted]] = {}
+        self._changing = threading.Lock()
         for model in models:
-            batcher = Batcher(
-                model.answer,
-                max_batch=batching.max_batch,
-                batch_timeout_ms=batching.timeout_ms,
-                max_queue=batching.max_queue,
-                on_batch=metrics.batch_observer(model.name, model.version),
-            )
-            metrics.watch_queue(model.name, model.version, batcher.waiting_rows)
-            hosted = Hosted(model, batcher, batching.max_queue)
-            self._models.setdefault(model.name, {})[model.version] = hosted
+            self._put(model)
 
-    def models(self) -> list[SavedVersion]:
+    def models(self) -> list["SavedVersion"]:
         """Every version of every model."""
         return [hosted.model for hosted in self._all()]
+
+    def add(self, model: "SavedVersion") -> None:
+        """Take a version that is new; nobody is sent to it before it is warm."""
+        self._warm(model)
+        self._put(model)
+
+    def remove(self, name: str, version: int) -> None:
+        """Drop a version when the requests that it has are answered."""
+        with self._changing:
+            models = {key: dict(versions) for key, versions in self._models.items()}
+            hosted = models[name].pop(version)
+            self._models = {key: kept for key, kept in models.items() if kept}
+        hosted.batcher.close()
+        self._metrics.forget(name, version)
+        del hosted
+        gc.collect()  # a loaded model refers to itself in circles
 
     def find(self, name: str, version: str | None) -> Hosted:
         """The version that is asked for, else the highest; a RequestError with 404."""
@@ -111,8 +124,7 @@ class Host:
         """Ask each model its own example, alone and in a full batch."""
         try:
             for model in self.models():
-                for rows in self._warm_rows:
-                    model.answer(DEFAULT, model.example(rows))
+                self._warm(model)
         except Exception as error:  # told by /readyz; the process must go on to say so
             logger.exception("warming up failed")
             self._problem = f"Warming up failed: {error}"
@@ -124,8 +136,26 @@ class Host:
         for hosted in self._all():
             hosted.batcher.close()
 
-    def _all(self) -> Iterator[Hosted]:
-        return (one for versions in self._models.values() for one in versions.values())
+    def _all(self) -> list[Hosted]:
+        return [one for versions in self._models.values() for one in versions.values()]
+
+    def _warm(self, model: "SavedVersion") -> None:
+        for rows in (1, self._batching.max_batch):
+            model.answer(DEFAULT, model.example(rows))
+
+    def _put(self, model: "SavedVersion") -> None:
+        batcher = Batcher(
+            model.answer,
+            max_batch=self._batching.max_batch,
+            batch_timeout_ms=self._batching.timeout_ms,
+            max_queue=self._batching.max_queue,
+            on_batch=self._metrics.batch_observer(model.name, model.version),
+        )
+        self._metrics.watch_queue(model.name, model.version, batcher.waiting_rows)
+        hosted = Hosted(model, batcher, self._batching.max_queue)
+        with self._changing:
+            versions = {**self._models.get(model.name, {}), model.version: hosted}
+            self._models = {**self._models, model.name: versions}
 
 
 def _number(version: str) -> int:

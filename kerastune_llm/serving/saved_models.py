@@ -106,11 +106,7 @@ def load_folder(folder: Path) -> list[SavedVersion]:
         UserError: There is none, or one is damaged, foreign or of another form.
     """
     folder = Path(folder).expanduser()
-    places = sorted(
-        path
-        for path in folder.glob("*/*")
-        if path.is_dir() and path.name.isascii() and path.name.isdigit()
-    )
+    places = version_folders(folder)
     if not places:
         raise UserError(
             "There is no exported model in this folder.",
@@ -121,6 +117,15 @@ def load_folder(folder: Path) -> list[SavedVersion]:
     for place in places:
         check_files(place)
     return [load_version(place) for place in places]
+
+
+def version_folders(folder: Path) -> list[Path]:
+    """Every `<name>/<version>/` in a folder; an unfinished export has no such name."""
+    return sorted(
+        path
+        for path in folder.glob("[!.]*/*")
+        if path.is_dir() and path.name.isascii() and path.name.isdigit()
+    )
 
 
 def check_files(place: Path) -> None:

@@ -76,6 +76,7 @@ def run_server(
         access_log=False,
         server_header=False,
         lifespan="on",
+        ws="none",
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
         timeout_graceful_shutdown=math.ceil(drain_seconds) + 1,

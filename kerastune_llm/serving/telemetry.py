@@ -59,6 +59,11 @@ class Metrics:
         """Ask `rows` for the length of a model's queue whenever metrics are read."""
         self._queue.labels(model, version).set_function(rows)
 
+    def forget(self, model: str, version: int) -> None:
+        """Show a version that is no longer there no more."""
+        self._batch.remove(model, version)
+        self._queue.remove(model, version)
+
     def text(self) -> bytes:
         """All of it in Prometheus' text form."""
         return generate_latest(self.registry)

@@ -1,6 +1,7 @@
 """`kerastune serve`."""
 
 import argparse
+import math
 from pathlib import Path
 
 from kerastune_llm.errors import UserError
@@ -11,7 +12,12 @@ MEGABYTE = 2**20
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="exported models")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="exported models, or a run directory, which is exported first",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8501, help="port; 0: a free one")
     parser.add_argument(
@@ -42,6 +48,13 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help="longest time for an answer",
     )
     parser.add_argument(
+        "--poll-seconds",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="how often DIR is looked at for versions that came or went; 0: never",
+    )
+    parser.add_argument(
         "--api-key-file", type=Path, metavar="FILE", help="keys, one a line"
     )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM file")
@@ -61,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         ),
         limits=Limits(int(options.max_body_mb * MEGABYTE), options.deadline_seconds),
         api_key_file=options.api_key_file,
+        poll_seconds=options.poll_seconds,
     )
     return 0
 
@@ -68,23 +82,24 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     positive = ("max_batch", "max_queue", "max_body_mb", "deadline_seconds")
     for name in positive:
-        if not getattr(options, name) > 0:
+        if not 0 < getattr(options, name) < math.inf:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(
                 f"{flag} must be positive.", received=getattr(options, name)
             )
-    if not options.batch_timeout_ms >= 0:
-        raise UserError(
-            "--batch-timeout-ms must not be negative.",
-            received=options.batch_timeout_ms,
-        )
+    for name in ("batch_timeout_ms", "poll_seconds"):
+        if not 0 <= getattr(options, name) < math.inf:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{flag} must not be negative.", received=getattr(options, name)
+            )
 
 
 VERBS.register("serve")(
     Verb(
-        summary="answer requests over HTTP with exported models",
+        summary="answer requests over HTTP with a run's model or exported ones",
         usage="DIR [--port PORT] [flags]",
-        example="kerastune serve served --port 8501",
+        example="kerastune serve runs/squad --port 8501",
         add_flags=_add_flags,
         run=_run,
     )

@@ -23,7 +23,9 @@ def test_without_the_extra_it_says_the_command(monkeypatch, capsys, tmp_path):
     [
         ("--max-batch 0", "--max-batch must be positive"),
         ("--deadline-seconds nan", "--deadline-seconds must be positive"),
+        ("--deadline-seconds inf", "--deadline-seconds must be positive"),
         ("--batch-timeout-ms -1", "--batch-timeout-ms must not be negative"),
+        ("--poll-seconds nan", "--poll-seconds must not be negative"),
         ("--api-key-file absent", "API keys cannot be read"),
         ("--tls-cert absent", "TLS needs both files"),
         ("--tls-cert absent --tls-key absent", "TLS files cannot be used"),

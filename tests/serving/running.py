@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from kerastune_llm.serving.app import make_app
 from kerastune_llm.serving.hosting import Host
@@ -27,6 +28,13 @@ def running(
     metrics = Metrics()
     host = Host(models, batching or Batching(), metrics)
     app = make_app(host, metrics, limits=limits or Limits(), keys=keys)
+    with serving_app(app) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of an application's server that has warmed up."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     with open_socket(Listening(port=0)) as opened:
         port = opened.getsockname()[1]

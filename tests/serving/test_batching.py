@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from kerastune_llm.serving.batching import Batcher, QueueFull
+from kerastune_llm.serving.batching import Batcher, QueueClosed, QueueFull
 from kerastune_llm.serving.rest import ModelRequest
 
 FOREVER_MS = 60_000.0
@@ -100,7 +100,7 @@ def test_a_full_queue_turns_away_until_somebody_gives_up(make):
     later = batcher.submit(request(4, 5), together=True)
     batcher.close()
     assert answers(later) == [8, 10]
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueClosed):
         batcher.submit(request(6), together=True)
 
 
