@@ -88,12 +88,14 @@ def _models(folder: str | Path) -> Iterator[Path]:
 
 
 def _export(run: Path, folder: Path) -> None:
+    from kerastune_llm.commands.export_form import ServingOptions
     from kerastune_llm.commands.finished_run import open_run
     from kerastune_llm.commands.saved import load_trained
     from kerastune_llm.registry import EXPORTS
 
     run_dir, job = open_run(run)
-    EXPORTS.get("savedmodel")(run_dir, job, load_trained(run_dir, job), folder)
+    model = load_trained(run_dir, job)
+    EXPORTS.get("savedmodel").write(run_dir, job, model, folder, ServingOptions())
 
 
 @contextlib.contextmanager

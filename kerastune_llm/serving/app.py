@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -16,6 +17,14 @@ from kerastune_llm import __version__
 from kerastune_llm.serving.batching import QueueClosed
 from kerastune_llm.serving.hosting import Host
 from kerastune_llm.serving.keys import KeyGuard
+from kerastune_llm.serving.openapi import (
+    ASKED,
+    CLASSIFY,
+    PREDICT,
+    answers,
+    description,
+)
+from kerastune_llm.serving.pages import pages
 from kerastune_llm.serving.rest import (
     Inputs,
     ModelRequest,
@@ -34,14 +43,17 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
-_VERSION = "/v1/models/{name}/versions/{version}"
-_MODEL = "/v1/models/{name}"
-_JSON_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
+
+class Word(StringConvertor):
+    """A part of an address without a colon."""
+
+    regex = "[^/:]+"
+
+
+# Without a colon: else a model's address would be that of its `:predict`, too.
+register_url_convertor("word", Word())
+_MODEL = "/v1/models/{name:word}"
+_VERSION = _MODEL + "/versions/{version:word}"
 
 Read = Callable[[bytes, Callable[[str], Inputs]], ModelRequest]
 
@@ -65,7 +77,7 @@ def make_app(
         await warming
         await asyncio.to_thread(host.close)
 
-    # No page of documentation: FastAPI's takes its scripts from outside.
+    # FastAPI's own page of documentation takes its scripts from outside.
     app = FastAPI(
         title="kerastune serve",
         version=__version__,
@@ -75,6 +87,8 @@ def make_app(
     )
     app.state.host, app.state.limits, app.state.metrics = host, limits, metrics
     app.include_router(router)
+    app.include_router(pages)
+    app.openapi = lambda: description(app, [m.name for m in host.models()], bool(keys))
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(Exception, _failed)
@@ -84,13 +98,13 @@ def make_app(
     return app
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=answers())
 async def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=answers(503))
 async def readyz(request: Request) -> dict[str, str]:
     """All models are loaded and warm."""
     problem = request.app.state.host.not_ready()
@@ -99,15 +113,15 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse, responses=answers())
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     text = request.app.state.metrics.text()
-    return Response(text, media_type="text/plain; version=0.0.4")
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
-@router.get(_MODEL)
-@router.get(_VERSION)
+@router.get(_MODEL, responses=answers(404))
+@router.get(_VERSION, responses=answers(404))
 async def status(
     request: Request, name: str, version: str | None = None
 ) -> dict[str, Any]:
@@ -125,8 +139,8 @@ async def status(
     }
 
 
-@router.get(_MODEL + "/metadata")
-@router.get(_VERSION + "/metadata")
+@router.get(_MODEL + "/metadata", responses=answers(404))
+@router.get(_VERSION + "/metadata", responses=answers(404))
 async def metadata(
     request: Request, name: str, version: str | None = None
 ) -> dict[str, Any]:
@@ -142,8 +156,8 @@ async def metadata(
     }
 
 
-@router.post(_MODEL + ":predict", openapi_extra=_JSON_BODY)
-@router.post(_VERSION + ":predict", openapi_extra=_JSON_BODY)
+@router.post(_MODEL + ":predict", responses=ASKED, openapi_extra=PREDICT)
+@router.post(_VERSION + ":predict", responses=ASKED, openapi_extra=PREDICT)
 async def predict(
     request: Request, name: str, version: str | None = None
 ) -> JSONResponse:
@@ -153,8 +167,8 @@ async def predict(
     return JSONResponse(predict_answer(rows, by_row=asked.by_row))
 
 
-@router.post(_MODEL + ":classify", openapi_extra=_JSON_BODY)
-@router.post(_VERSION + ":classify", openapi_extra=_JSON_BODY)
+@router.post(_MODEL + ":classify", responses=ASKED, openapi_extra=CLASSIFY)
+@router.post(_VERSION + ":classify", responses=ASKED, openapi_extra=CLASSIFY)
 async def classify(
     request: Request, name: str, version: str | None = None
 ) -> JSONResponse:

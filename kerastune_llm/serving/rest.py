@@ -183,10 +183,10 @@ def _document(body: bytes) -> tuple[dict[str, Any], str]:
         raise RequestError(400, f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
         raise RequestError(400, "JSON Value: Is not object")
-    signature = document.get("signature_name") or DEFAULT
+    signature = document.get("signature_name", DEFAULT)
     if not isinstance(signature, str):
         raise RequestError(400, "Expecting 'signature_name' to be a string")
-    return document, signature
+    return document, signature or DEFAULT
 
 
 def _by_row(instances: object, inputs: Inputs, key: str) -> Columns:

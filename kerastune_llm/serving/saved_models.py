@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 from kerastune_llm.errors import UserError
-from kerastune_llm.serving.export import CHECKSUMS, FACTS
+from kerastune_llm.serving.export import CHECKSUMS, EXTRA, FACTS
 from kerastune_llm.serving.rest import (
     DEFAULT,
     Columns,
@@ -19,6 +19,7 @@ from kerastune_llm.serving.rest import (
     Rows,
     as_rows,
 )
+from kerastune_llm.serving.shown_examples import read_examples
 from kerastune_llm.serving.text_ops import tf
 
 _GRAPH = "saved_model.pb"
@@ -36,6 +37,7 @@ class SavedVersion:
         facts: What its export.json holds.
         definitions: Its signatures in TensorFlow's own JSON form, by name.
         loaded: What TensorFlow loaded.
+        examples: Rows of the validation set: texts by field.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SavedVersion:
     facts: Mapping[str, Any]
     definitions: Mapping[str, Mapping[str, Any]]
     loaded: Any
+    examples: Sequence[Mapping[str, str]] = ()
 
     def inputs(self, signature: str) -> dict[str, InputSpec]:
         """The inputs of a signature; a RequestError with 400 when there is none."""
@@ -174,7 +177,12 @@ def load_version(place: Path) -> SavedVersion:
             f"TensorFlow cannot load the exported model: {error}", received=str(place)
         ) from error
     return SavedVersion(
-        place.parent.name, int(place.name), facts, _definitions(place), loaded
+        place.parent.name,
+        int(place.name),
+        facts,
+        _definitions(place),
+        loaded,
+        read_examples(place / EXTRA),
     )
 
 

@@ -67,6 +67,9 @@ def run_server(
         listening: Where, with its TLS files.
         opened: The socket.
         drain_seconds: Longest time for answering what was accepted.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it.
     """
     import uvicorn
 
@@ -81,9 +84,17 @@ def run_server(
         ssl_keyfile=listening.key,
         timeout_graceful_shutdown=math.ceil(drain_seconds) + 1,
     )
-    # uvicorn raises the signal again when it has drained: SIGTERM is then no failure.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    # uvicorn raises a signal again when it has drained; whether Ctrl-C comes out of it
+    # depends on the event loop. SIGTERM is then no failure.
+    received: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = [
+        signal.signal(x, lambda number, _: received.append(number)) for x in stops
+    ]
     try:
         uvicorn.Server(config).run(sockets=[opened])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(stops, before, strict=True):
+            signal.signal(number, handler)
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt

@@ -94,7 +94,7 @@ class Watched:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # Paths as they come would be names without end.
-        route = getattr(scope.get("route"), "path", "none")
+        route = getattr(scope.get("route"), "path_format", "none")
         method = scope["method"] if route != "none" else "any"
         self._metrics.seconds.labels(route, method, status).observe(seconds)
         access.info(json.dumps(_line(scope, status, seconds), ensure_ascii=False))

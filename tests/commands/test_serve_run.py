@@ -1,10 +1,7 @@
 """`kerastune serve RUN`: the run's model, exported to a folder that is then removed."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -18,7 +15,7 @@ import httpx  # noqa: E402
 from kerastune_llm import train  # noqa: E402
 from kerastune_llm.models.tokenizer import load_tokenizer  # noqa: E402
 from tests.commands.runs import tiny_job  # noqa: E402
-from tests.serving.running import until_ready  # noqa: E402
+from tests.serving.running import serving_process, until_ready  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -31,61 +28,32 @@ def run(tmp_path_factory):
     return folder / "out"
 
 
-@pytest.fixture
-def start(tmp_path, run):
-    """Starts a server whose temporary files are in `tmp_path`."""
-    started = []
-
-    def begin():
-        command = [sys.executable, "-m", "kerastune_llm.cli", "serve", str(run)]
-        process = subprocess.Popen(
-            [*command, "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def folders(place):
     return list(place.glob("kerastune-*"))
 
 
-def test_a_run_is_exported_served_and_its_export_removed(start, run, tmp_path):
-    process = start()
-    lines = iter(process.stdout.readline, "")
-    url = next(line for line in lines if line.startswith("http")).strip()
-    address, _, path = url.partition("/v1/")
-    assert len(folders(tmp_path)) == 1
+def test_a_run_is_exported_served_and_its_export_removed(run, tmp_path):
     row = json.loads(
         (run / "predictions/validation.jsonl").read_bytes().split(b"\n")[0]
     )
     # Its tokenizer has no form in a graph, so it takes ids.
     features = dict(load_tokenizer(run / "model")(row["input"]))
-    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
-        until_ready(client)
-        body = {"instances": [features]}
-        answer = client.post(f"/v1/{path}:predict", json=body).json()["predictions"][0]
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert answer["label"] == row["prediction"]
+    with serving_process(run, tmp_path / "log", TMPDIR=str(tmp_path)) as served:
+        path = served.line("/v1/models/").partition("/versions/")[0]
+        assert len(folders(tmp_path)) == 1
+        with httpx.Client(
+            base_url=served.address(), timeout=60, trust_env=False
+        ) as client:
+            until_ready(client)
+            answer = client.post(f"{path}:predict", json={"instances": [features]})
+        assert served.stop(signal.SIGTERM) == 0
+    assert answer.json()["predictions"][0]["label"] == row["prediction"]
     assert folders(tmp_path) == []
 
 
-def test_sigterm_while_it_exports_leaves_nothing(start, tmp_path):
-    process = start()
-    line = next(line for line in iter(process.stdout.readline, "") if "export" in line)
-    assert "to a temporary folder first" in line
-    assert len(folders(tmp_path)) == 1
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+def test_sigterm_while_it_exports_leaves_nothing(run, tmp_path):
+    with serving_process(run, tmp_path / "log", TMPDIR=str(tmp_path)) as served:
+        assert "to a temporary folder first" in served.line("exporting")
+        assert len(folders(tmp_path)) == 1
+        assert served.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     assert folders(tmp_path) == []

@@ -1,9 +1,14 @@
 """A real server in a thread, for the tests that ask it over a socket."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -50,12 +55,61 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
         thread.join()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A `kerastune serve` in a process of its own; `log` holds all that it says."""
+
+    process: subprocess.Popen
+    log: Path
+
+    def line(self, part: str) -> str:
+        """The first line with `part` in it, waited for."""
+
+        def found() -> list[str]:
+            lines = self.log.read_text(encoding="utf-8").split("\n")[:-1]
+            return [line for line in lines if part in line]
+
+        eventually(lambda: bool(found()) or self.process.poll() is not None)
+        return (found() or [self.log.read_text(encoding="utf-8")])[0]
+
+    def address(self) -> str:
+        """Where it listens."""
+        return self.line("/v1/models/").partition("/v1/")[0]
+
+    def stop(self, number: int) -> int:
+        """Its exit code after a signal."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def serving_process(
+    folder: Path, log: Path, *flags: str, **env: str
+) -> Iterator[Served]:
+    """`kerastune serve FOLDER` at a free port, killed at the end."""
+    command = [sys.executable, "-m", "kerastune_llm.cli", "serve", str(folder)]
+    # Into a file: a full pipe would stop it.
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*command, "--port", "0", *flags],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+        )
+    try:
+        yield Served(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def eventually(holds: Callable[[], bool]) -> None:
     """Ask until it holds; a TimeoutError after a minute."""
     end = time.monotonic() + 60
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError
+        time.sleep(0.01)
 
 
 def until_ready(client: httpx.Client) -> None:

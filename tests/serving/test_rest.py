@@ -76,6 +76,7 @@ def test_the_signature_is_asked_for_its_inputs():
         (b'{"inputs": {"one": ["a"], "two": ["b", "c"]}}', "numbers of rows"),
         (b'{"inputs": {"one": "a", "two": "b"}}', "one: expecting a list"),
         (b'{"signature_name": 1, "instances": ["a"]}', "to be a string"),
+        (b'{"signature_name": null, "instances": ["a"]}', "to be a string"),
     ],
 )
 def test_what_is_not_of_the_form_is_refused(body, message):
