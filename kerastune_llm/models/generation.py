@@ -14,6 +14,7 @@ import numpy as np
 
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.any_batch import forced_tokens, open_batches
 from kerastune_llm.models.sequence_scores import end_token_ids, sequence_scores
 
 logger = logging.getLogger(__name__)
@@ -174,16 +175,19 @@ class Generator:
             int32 `[batch, generated length]`: the start token, the generated ids, the
             end mark where it came, and padding.
         """
-        return self.model.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            max_new_tokens=self.max_new_tokens,
-            num_beams=self.num_beams,
-            num_return_sequences=1,
-            do_sample=False,
-            return_dict_in_generate=False,
-            **_suppressed(self.model.generation_config),
-        )
+        settings = self.model.generation_config
+        with open_batches():
+            return self.model.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                max_new_tokens=self.max_new_tokens,
+                num_beams=self.num_beams,
+                num_return_sequences=1,
+                do_sample=False,
+                return_dict_in_generate=False,
+                **_suppressed(settings),
+                **forced_tokens(settings, self.max_new_tokens),
+            )
 
     def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         if not all(len(sequence) for sequence in sequences):

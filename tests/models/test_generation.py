@@ -62,6 +62,18 @@ def test_compiled_equals_eager_everywhere(name, num_beams):
     check_equals_eager(name, num_beams)
 
 
+@pytest.mark.parametrize(("name", "num_beams"), [("mbart", 1), ("bart", 2)])
+def test_a_graph_for_any_batch_forces_tokens_as_eager_does(name, num_beams):
+    model = small(name)
+    generator = Generator(model, max_new_tokens=4, num_beams=num_beams)
+    spec = tf.TensorSpec([None, None], tf.int32)
+    graph = tf.function(generator.generate).get_concrete_function(spec, spec)
+    for ids in INPUTS:
+        found = graph(tf.constant([ids]), tf.ones([1, len(ids)], tf.int32))
+        expected = eager(model, ids, max_new_tokens=4, num_beams=num_beams)
+        assert found.numpy()[0, 1 : 1 + len(expected)].tolist() == expected
+
+
 def test_buckets_are_compiled_once_and_order_is_kept():
     model = small("t5-untied")
     generator = Generator(
