@@ -11,6 +11,7 @@ _CARD = """\
 A SavedModel for the task {task}: {takes}, {gives}.
 Inputs are cut to {max_input_tokens} tokens{generation}.
 {compared}
+{weights}
 
 | signature | takes | gives |
 |---|---|---|
@@ -71,6 +72,7 @@ def serving_card(name: str, facts: Mapping[str, Any]) -> str:
         max_input_tokens=facts["max_input_tokens"],
         generation=generation,
         compared=_compared(facts),
+        weights=_weights(facts["weights"]),
         signatures="\n".join(_signatures(facts)),
         body=shlex.quote(json.dumps({"instances": [example]})),
         inputs=json.dumps({field: [value] for field, value in example.items()}),
@@ -93,6 +95,29 @@ def _compared(facts: Mapping[str, Any]) -> str:
             "`assets.extra/tokenizer/`."
         )
     return f"Checked in a process of its own: {facts['compared']}."
+
+
+def _weights(facts: Mapping[str, Any] | None) -> str:
+    """How weights are stored, and what that does to the metrics."""
+    if facts is None:
+        return "Its weights are stored and computed with in float32."
+    form, metrics = facts["form"], facts["metrics"]
+    said = (
+        f"Its weights are stored as {form}, {_megabytes(facts['bytes'])} rather than "
+        f"{_megabytes(facts['float32_bytes'])}, and computed with in float32."
+    )
+    if not metrics[form]:
+        return said
+    rows = (
+        f"| {name} | {value:.6g} | {metrics[form][name]:.6g} |"
+        for name, value in metrics["float32"].items()
+    )
+    head = f"On the validation rows:\n\n| metric | float32 | {form} |\n|---|---|---|"
+    return "\n".join([said, head, *rows])
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def _signatures(facts: Mapping[str, Any]) -> Iterator[str]:

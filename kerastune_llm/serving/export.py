@@ -196,6 +196,7 @@ def _facts(service: Service, examples: Examples) -> dict[str, object]:
         "max_input_tokens": service.max_input_tokens,
         "max_new_tokens": service.max_new_tokens if service.as_text else None,
         "num_beams": service.num_beams if service.as_text else None,
+        "weights": service.smaller.facts() if service.smaller else None,
         "tensorflow": tf.__version__,
         "example": {name: texts[0] for name, texts in examples.fields.items()},
     }

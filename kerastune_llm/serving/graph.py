@@ -1,5 +1,6 @@
 """A model, its tokenizer and its task's template as one graph: text in, text out."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from kerastune_llm.serving.answers import (
 from kerastune_llm.serving.graph_tokenizers.detokenizer import Detokenizer
 from kerastune_llm.serving.graph_tokenizers.support import UnsupportedTokenizer
 from kerastune_llm.serving.graph_tokenizers.tokenizer import GraphTokenizer
+from kerastune_llm.serving.small_weights import Smaller
 from kerastune_llm.serving.template import render_in_graph
 from kerastune_llm.tasks.task import Task
 
@@ -37,6 +39,7 @@ class Service:
         max_input_tokens: Inputs are cut to this length.
         max_new_tokens: Longest generated answer, the end mark included.
         num_beams: 1 is greedy.
+        smaller: The model's weights as they are stored; `None`: as they are.
     """
 
     task: Task
@@ -44,6 +47,7 @@ class Service:
     max_input_tokens: int
     max_new_tokens: int = 32
     num_beams: int = 1
+    smaller: Smaller | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -81,7 +85,8 @@ class ServedModel(tf.Module):
         except UnsupportedTokenizer as error:
             self.id_only = str(error)
         # The model itself stays outside: a module would save every layer's own call.
-        self._variables = model.variables
+        smaller = service.smaller
+        self._variables = smaller.weights.variables if smaller else model.variables
         self._service = _Untracked(service)
         self._pad_token_id = tokenizer.pad_token_id
         names = tokenizer.model_input_names
@@ -95,7 +100,7 @@ class ServedModel(tf.Module):
             return {DEFAULT: from_ids}
         spec = tf.TensorSpec([None], tf.string)
         specs = dict.fromkeys(self._service.value.fields, spec)
-        answer = tf.function(lambda **fields: self._answer(self._features(fields)))
+        answer = tf.function(lambda **fields: self._run(self._features(fields)))
         tokenize = tf.function(lambda **fields: self._features(fields))
         return {
             DEFAULT: answer.get_concrete_function(**specs),
@@ -106,8 +111,13 @@ class ServedModel(tf.Module):
     def _from_ids(self) -> Callable:
         names = ["input_ids", "attention_mask"] + ["token_type_ids"] * self._has_types
         spec = tf.TensorSpec([None, None], tf.int32)
-        answer = tf.function(lambda **features: self._answer(features))
+        answer = tf.function(lambda **features: self._run(features))
         return answer.get_concrete_function(**dict.fromkeys(names, spec))
+
+    def _run(self, features: dict[str, tf.Tensor]) -> Outputs:
+        smaller = self._service.value.smaller
+        with smaller.weights.in_place() if smaller else contextlib.nullcontext():
+            return self._answer(features)
 
     def _answering(
         self, model: keras.Model, service: Service

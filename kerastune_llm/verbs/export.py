@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kerastune_llm.commands.export_form import ServingOptions
+from kerastune_llm.commands.export_form import WEIGHTS, ServingOptions
 from kerastune_llm.registry import EXPORTS, VERBS
 from kerastune_llm.verbs.verb import Verb
 
@@ -32,6 +32,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="longest generated answer; default: the run's",
     )
+    served.add_argument(
+        "--weights",
+        choices=WEIGHTS,
+        metavar="FORM",
+        help=f"how they are stored: {', '.join(WEIGHTS)}; computed with in float32",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -40,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
         version=options.version,
         num_beams=options.num_beams,
         max_new_tokens=options.max_new_tokens,
+        weights=options.weights,
     )
     from kerastune_llm.commands.export import export
 

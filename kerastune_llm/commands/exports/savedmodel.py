@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kerastune_llm.commands.console import progress, show_table
 from kerastune_llm.commands.export_form import Form, ServingOptions
 from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.registry import EXPORTS
@@ -14,7 +15,10 @@ from kerastune_llm.rundir import RunDir
 if TYPE_CHECKING:
     from kerastune_llm.backend import keras
     from kerastune_llm.commands.job import Job
+    from kerastune_llm.commands.splits import Split
     from kerastune_llm.serving.parity import Examples
+    from kerastune_llm.serving.small_weights import Smaller
+    from kerastune_llm.training.scoring import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -62,18 +66,21 @@ def export_to_savedmodel(
     Raises:
         UserError: The exported model does not answer as this one.
     """
+    from kerastune_llm.commands.job import make_scorer
     from kerastune_llm.serving.export import export_savedmodel
     from kerastune_llm.serving.graph import Service
 
     _merge(model)
     job = _answering(job, options)
     evaluation = job.config.evaluation
+    scorer, split = make_scorer(job, model), _validation(job)
     service = Service(
         job.task,
         job.as_text,
         max_input_tokens=job.max_input_tokens,
         max_new_tokens=evaluation.max_new_tokens or job.max_target_tokens,
         num_beams=evaluation.num_beams,
+        smaller=_smaller(scorer, split, options.weights or "float32"),
     )
     name = options.name or job.task.name
     version = options.version or next_version(folder / name)
@@ -84,7 +91,7 @@ def export_to_savedmodel(
         folder,
         name=name,
         version=version,
-        examples=_examples(job, model),
+        examples=_examples(job, scorer, split),
     )
     return WHAT_NEXT.format(folder=folder.absolute(), name=name, version=version)
 
@@ -164,24 +171,61 @@ def _merge(model: "keras.Model") -> None:
             logger.info("exported with the method's own layers: %s", error)
 
 
-def _examples(job: "Job", model: "keras.Model") -> "Examples":
+def _validation(job: "Job") -> "Split | None":
+    from kerastune_llm.commands.splits import load_validation
+
+    try:
+        return load_validation(job)
+    except UserError as error:
+        logger.warning("compared on made-up texts only: %s", error)
+        return None
+
+
+def _smaller(scorer: "Scorer", split: "Split | None", form: str) -> "Smaller | None":
+    """The model's weights made small, scored before and after."""
+    from kerastune_llm.serving.small_weights import Smaller, SmallWeights
+
+    if form == "float32":
+        return None
+    before = _metrics(scorer, split)
+    weights = SmallWeights(scorer.model.variables, form)
+    after = _metrics(scorer, split)
+    logger.info(
+        "weights: %.1f MB as float32, %.1f MB as %s",
+        weights.float32_bytes / 1e6,
+        weights.stored_bytes / 1e6,
+        form,
+    )
+    if split is not None:
+        rows = [(name, value, after[name]) for name, value in before.items()]
+        show_table("validation rows", ["metric", "float32", form], rows)
+    return Smaller(weights, before, after)
+
+
+def _metrics(scorer: "Scorer", split: "Split | None") -> dict[str, float]:
+    if split is None:
+        return {}
+    with progress("scoring") as on_batch:
+        return scorer.score(split.rows, split.tokenised, on_batch).metrics
+
+
+def _examples(job: "Job", scorer: "Scorer", split: "Split | None") -> "Examples":
     """Validation rows and nasty texts, answered by the model as `predict` does it."""
     import datasets
     import numpy as np
 
-    from kerastune_llm.commands.job import make_scorer
     from kerastune_llm.data.encoding import Encoder, encode
     from kerastune_llm.serving.nasty_texts import NASTY_TEXTS
     from kerastune_llm.serving.parity import Examples
 
-    rows = _validation_rows(job)
+    rows = split.rows[:COMPARED_ROWS] if split is not None else {}
     fields = {
         name: [*rows.get(name, ()), *NASTY_TEXTS]
         for name in job.task.fields(as_text=job.as_text)
     }
     limits = job.max_input_tokens, job.max_target_tokens
     encoded = encode(fields, Encoder(job.task, job.tokenizer, job.as_text, *limits))
-    answers = make_scorer(job, model).answer(datasets.Dataset.from_dict(encoded))
+    answers = scorer.answer(datasets.Dataset.from_dict(encoded))
     values = answers.probabilities
     if job.task.kind == "regression":
         values = np.array(answers.predictions, np.float32)
@@ -191,18 +235,6 @@ def _examples(job: "Job", model: "keras.Model") -> "Examples":
         texts=answers.texts if job.as_text else None,
         values=None if job.as_text else values,
     )
-
-
-def _validation_rows(job: "Job") -> dict[str, list[str]]:
-    from kerastune_llm.commands.splits import load_validation
-
-    try:
-        rows = load_validation(job).rows
-    except UserError as error:
-        logger.warning("compared on made-up texts only: %s", error)
-        return {}
-    names = job.task.fields(as_text=job.as_text)
-    return {name: list(rows[name][:COMPARED_ROWS]) for name in names}
 
 
 EXPORTS.register("savedmodel")(
