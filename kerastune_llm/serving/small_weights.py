@@ -87,14 +87,10 @@ class SmallWeights:
         would refer to the model's own variable, which saving then refuses: it is not
         part of the SavedModel.
         """
-        read = [(stored.original, stored.value()) for stored in self._stored]
-        try:
-            for variable, value in read:
-                _read_as(variable, value)
+        with contextlib.ExitStack() as reads:
+            for stored in self._stored:
+                reads.enter_context(_read_as(stored.original, stored.value()))
             yield
-        finally:
-            for variable, _ in read:
-                _read_itself(variable)
 
 
 @dataclass(frozen=True)
@@ -163,18 +159,25 @@ def _stored(variable: tf.Variable, form: SmallForm) -> Stored | None:
     return Stored(variable, tf.Variable(values.astype(np.float16)))
 
 
-def _read_as(variable: tf.Variable, value: tf.Tensor) -> None:
-    """Have reads of a variable give a tensor: the three ways that TensorFlow has."""
-    vars(variable).update(
+@contextlib.contextmanager
+def _read_as(variable: tf.Variable, value: tf.Tensor) -> Iterator[None]:
+    """Within it, reads of a variable give a tensor: the three ways TensorFlow has.
+
+    A lookup is put where the variable's handle is: that is the tensor, too.
+    """
+    attributes = vars(variable)
+    before = dict(attributes)
+    attributes.update(
+        _handle=value,
         _read_variable_op=lambda no_copy=False: value,
         sparse_read=lambda indices, name=None: tf.gather(value, indices, name=name),
         gather_nd=lambda indices, name=None: tf.gather_nd(value, indices, name=name),
     )
-
-
-def _read_itself(variable: tf.Variable) -> None:
-    for name in ("_read_variable_op", "sparse_read", "gather_nd"):
-        vars(variable).pop(name, None)
+    try:
+        yield
+    finally:
+        attributes.clear()
+        attributes.update(before)
 
 
 def _bytes(variables: Sequence[tf.Variable]) -> int:
