@@ -110,6 +110,22 @@ class RunDir:
         return run
 
     @classmethod
+    def finished(cls, path: Path) -> "RunDir":
+        """The run directory at `path`, whose run came to its end.
+
+        Raises:
+            UserError: No run was begun there, or it is not finished.
+        """
+        run = cls.begun(path)
+        if not run.metrics.exists():
+            raise UserError(
+                "The run is not finished (no metrics.json).",
+                received=str(path),
+                mend=f"kerastune resume {path}",
+            )
+        return run
+
+    @classmethod
     def open(cls, path: Path) -> "RunDir":
         """The run directory at `path`.
 

@@ -93,7 +93,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     problems += [UserError("The run is given twice.", received=x) for x in twice]
     for path, name in zip(paths, _names(paths), strict=True):
         try:
-            runs.append(_read(RunDir.begun(path), name))
+            runs.append(_read(RunDir.finished(path), name))
         except UserError as error:
             problems.append(error)
     if problems:
@@ -112,12 +112,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(run: RunDir, name: str) -> ReportedRun:
-    if not run.metrics.exists():
-        raise UserError(
-            "The run is not finished (no metrics.json).",
-            received=str(run.path),
-            mend=f"kerastune resume {run.path}",
-        )
     known = run.environment.exists()
     try:
         return ReportedRun(
