@@ -6,19 +6,39 @@ from kerastune_llm import __version__
 from kerastune_llm.errors import UserError, unknown_name
 from kerastune_llm.registry import VERBS
 
+Parsers = tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]
+
 
 def make_parser(chosen: str | None) -> tuple[argparse.ArgumentParser, tuple[str, ...]]:
     """The parser with the flags of the chosen verb, and those flags."""
+    parser, subparsers = _parsers()
+    if chosen not in subparsers:
+        return parser, ()
+    VERBS.get(chosen).add_flags(subparsers[chosen])
+    return parser, tuple(subparsers[chosen]._option_string_actions)
+
+
+def whole_parser() -> tuple[
+    argparse.ArgumentParser, dict[str, argparse.ArgumentParser]
+]:
+    """The parser with the flags of all verbs, and the parser of each verb."""
+    parser, subparsers = _parsers()
+    for name, subparser in subparsers.items():
+        VERBS.get(name).add_flags(subparser)
+    return parser, subparsers
+
+
+def _parsers() -> Parsers:
+    """The parser and that of each verb, as yet without its flags."""
     parser = _Parser(
         prog="kerastune",
         description="Fine-tune Hugging Face T5 and BERT models in TensorFlow.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
-    known: tuple[str, ...] = ()
     for name in VERBS.names():
         verb = VERBS.get(name)
-        subparser = subparsers.add_parser(
+        subparsers.add_parser(
             name,
             help=verb.summary,
             description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
@@ -26,10 +46,7 @@ def make_parser(chosen: str | None) -> tuple[argparse.ArgumentParser, tuple[str,
             epilog=f"example: {verb.example}",
             allow_abbrev=False,
         )
-        if name == chosen:
-            verb.add_flags(subparser)
-            known = tuple(subparser._option_string_actions)
-    return parser, known
+    return parser, dict(subparsers.choices)
 
 
 class _Parser(argparse.ArgumentParser):

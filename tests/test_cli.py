@@ -1,6 +1,7 @@
 """The command line: what it answers, and what it refuses before any work."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ def test_help_names_every_verb(capsys):
     assert code == 0
     assert set(VERBS.names()) >= {"train", "evaluate", "predict", "list", "doctor"}
     for verb in VERBS.names():
-        assert f"    {verb} " in out
+        assert re.search(rf"^    {verb}\s", out, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", VERBS.names())
