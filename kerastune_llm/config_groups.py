@@ -159,6 +159,14 @@ class DataConfig(Group):
     max_target_tokens: PositiveInt | None = Field(
         None, description="targets are cut at this many tokens (default: the task's)"
     )
+    long_context: Literal["truncate", "window"] = Field(
+        "truncate",
+        description="for questions on a context longer than the input: cut its end "
+        "off, or cut it into windows whose answers are merged by their scores",
+    )
+    stride: NonNegativeInt = Field(
+        128, description="tokens at most that a window shares with the one before it"
+    )
     batching: Literal["bucket", "pad", "fixed"] = Field(
         "bucket",
         description="bucket: rows of like length together; pad: random rows padded "

@@ -122,7 +122,8 @@ def _check(
     if seeds < 1:
         problems.append(UserError("--seeds must be 1 or more.", received=seeds))
     data = config.data
-    if data.train and not data.validation and data.validation_fraction == 0:
+    holds_none_out = data.validation_fraction == 0 or data.streaming
+    if data.train and not data.validation and holds_none_out:
         problems.append(
             UserError(
                 "A comparison needs validation rows.", mend="--data.validation FILE"

@@ -1,6 +1,7 @@
 """The job that a RunConfig describes: task, model's configuration, tokenizer, form."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.config import RunConfig, flag
-from kerastune_llm.errors import UserErrors
+from kerastune_llm.data.windows import is_windowed
+from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.methods.method import (
     DEFAULT_LEARNING_RATE,
     Method,
@@ -166,9 +168,31 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Job:
             reserved=virtual_tokens(config),
         )
     )
+    problems += _window_problems(job)
     if problems:
         raise UserErrors(problems)
     return job
+
+
+def _window_problems(job: Job) -> Iterator[UserError]:
+    """What is in the way of cutting long contexts into windows, where that is asked."""
+    data = job.config.data
+    if data.long_context != "window":
+        return
+    if not is_windowed(job.task):
+        yield UserError(
+            f"--data.long-context window is for questions on a context, and the task "
+            f"{job.task.name} has none.",
+            accepted="a task that writes text, with {question} and {context} in its "
+            "template",
+            mend="--data.long-context truncate",
+        )
+    if data.stride >= job.max_input_tokens:
+        yield UserError(
+            "Windows cannot share as many tokens as they have.",
+            accepted=f"--data.stride below {job.max_input_tokens}, the input's length",
+            received=f"--data.stride {data.stride}",
+        )
 
 
 def virtual_tokens(config: RunConfig) -> int:

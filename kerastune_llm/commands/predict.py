@@ -109,6 +109,8 @@ def _answers_to(
         "num_beams": evaluation.num_beams,
         "max_new_tokens": evaluation.max_new_tokens or job.max_target_tokens,
         "max_input_tokens": job.max_input_tokens,
+        "long_context": job.config.data.long_context,
+        "stride": job.config.data.stride,
     }
     origin = Origin(
         run=str(run.path),

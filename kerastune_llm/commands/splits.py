@@ -20,6 +20,7 @@ from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
 from kerastune_llm.data.streaming import Stream, survey
 from kerastune_llm.data.subsets import hold_out, subset
 from kerastune_llm.data.truncation import TruncationReport, describe_truncation
+from kerastune_llm.data.windows import cut_windows, with_windows
 from kerastune_llm.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def load_splits(job: Job) -> tuple[Job, Split | StreamedSplit, Split | None]:
     if job.config.data.streaming:
         return _streamed(job)
     job, training, validation = training_and_validation(job)
-    split = _tokenised(job, training)
+    split = _tokenised(job, training, is_training=True)
     return job, split, None if validation is None else _tokenised(job, validation)
 
 
@@ -206,7 +207,31 @@ def _augmented(job: Job, training: datasets.Dataset) -> datasets.Dataset:
     return rows
 
 
-def _tokenised(job: Job, rows: datasets.Dataset) -> Split:
+def _tokenised(job: Job, rows: datasets.Dataset, *, is_training: bool = False) -> Split:
+    """The rows with their token columns.
+
+    Where long contexts are cut into windows, the training rows are the windows to learn
+    from. A row to be answered stays one, with the ids of all its windows as `windows`;
+    its `input_ids` are those of the window that it could be learned from.
+    """
+    if job.config.data.long_context == "truncate":
+        return _encoded(job, rows)
+    windows = cut_windows(
+        rows,
+        job.task,
+        job.tokenizer,
+        max_input_tokens=job.max_input_tokens,
+        stride=job.config.data.stride,
+    )
+    chosen = windows.holding_answer()
+    if is_training:
+        return _encoded(job, windows.rows.select(chosen))
+    every = _encoded(job, windows.rows)
+    tokenised = with_windows(every.tokenised, windows.owners, chosen)
+    return Split(rows, tokenised, replace(every.truncation, rows=len(rows)))
+
+
+def _encoded(job: Job, rows: datasets.Dataset) -> Split:
     done = tokenise(
         rows,
         job.task,

@@ -32,6 +32,12 @@ def check_streaming(job: Job) -> None:
             "--optim.max-steps N, or a file with fewer rows",
         ),
         (
+            data.long_context == "window",
+            "cannot count windows that it has not cut",
+            "--data.long-context window",
+            "--data.long-context truncate",
+        ),
+        (
             bool(job.config.runtime.trunk_cache),
             "keeps no outputs of a frozen trunk, which grow with the rows",
             "--runtime.trunk-cache",

@@ -113,7 +113,8 @@ def _check(config: RunConfig, trials: int) -> None:
     if trials < 1:
         raise UserError("--trials must be 1 or more.", received=trials)
     data = config.data
-    if data.train and not data.validation and data.validation_fraction == 0:
+    holds_none_out = data.validation_fraction == 0 or data.streaming
+    if data.train and not data.validation and holds_none_out:
         raise UserError(
             "A search needs validation rows.", mend="--data.validation FILE"
         )

@@ -13,6 +13,7 @@ from kerastune_llm.data.answers import answer_text, read_answer
 from kerastune_llm.data.columns import number_column
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.data.render import show_inputs
+from kerastune_llm.data.windows import WINDOWS
 from kerastune_llm.metrics.bootstrap import score_with_intervals
 from kerastune_llm.metrics.scoring import row_score, score
 from kerastune_llm.models.classification import Classifier, activated
@@ -21,6 +22,7 @@ from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.losses import loss_of
 from kerastune_llm.training.mixture_scoring import score_mixture
 from kerastune_llm.training.step import evaluate_loss
+from kerastune_llm.training.window_answers import best_answers
 
 # A label is taken when it is more likely than not.
 THRESHOLD = 0.5
@@ -109,6 +111,7 @@ class Scorer:
         """The model's answers, in the order of the rows.
 
         Scores of generated texts take time of their own: they are made `with_scores`.
+        Of a row with `windows` it is the answer to one of them; see `best_answers`.
         """
         if self.as_text:
             return self._generated(tokenised, on_batch, with_scores)
@@ -158,13 +161,19 @@ class Scorer:
         on_batch: Callable[[int, int], None] | None,
         with_scores: bool = False,
     ) -> Answers:
-        inputs, scores = tokenised["input_ids"], None
-        if with_scores:
+        inputs, scores, counts = tokenised["input_ids"], None, None
+        if WINDOWS in tokenised.column_names:
+            counts = [len(windows) for windows in tokenised[WINDOWS]]
+            inputs = [ids for windows in tokenised[WINDOWS] for ids in windows]
+        if with_scores or counts:
             ids, scores = self._generator.scored(inputs, on_batch=on_batch)
         else:
             ids = self._generator(inputs, on_batch=on_batch)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         texts = [text.strip() for text in texts]
+        if counts:
+            best = best_answers(texts, scores, counts)
+            texts, scores = best.texts, best.scores
         predictions = [read_answer(self.task, text) for text in texts]
         return Answers(texts, predictions, scores=scores)
 
