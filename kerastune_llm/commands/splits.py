@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
+import numpy as np
 
 from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
@@ -212,7 +213,7 @@ def _tokenised(job: Job, rows: datasets.Dataset, *, is_training: bool = False) -
 
     Where long contexts are cut into windows, the training rows are the windows to learn
     from. A row to be answered stays one, with the ids of all its windows as `windows`;
-    its `input_ids` are those of the window that it could be learned from.
+    its other columns are those of the first window that it could be learned from.
     """
     if job.config.data.long_context == "truncate":
         return _encoded(job, rows)
@@ -226,9 +227,11 @@ def _tokenised(job: Job, rows: datasets.Dataset, *, is_training: bool = False) -
     chosen = windows.holding_answer()
     if is_training:
         return _encoded(job, windows.rows.select(chosen))
+    _, firsts = np.unique(windows.owners[chosen], return_index=True)
+    one = _encoded(job, windows.rows.select(chosen[firsts]))
     every = _encoded(job, windows.rows)
-    tokenised = with_windows(every.tokenised, windows.owners, chosen)
-    return Split(rows, tokenised, replace(every.truncation, rows=len(rows)))
+    tokenised = with_windows(one.tokenised, every.tokenised, windows.owners)
+    return Split(rows, tokenised, one.truncation)
 
 
 def _encoded(job: Job, rows: datasets.Dataset) -> Split:

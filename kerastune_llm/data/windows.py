@@ -116,28 +116,22 @@ def cut_windows(
 
 
 def with_windows(
-    tokenised: datasets.Dataset, owners: np.ndarray, chosen: np.ndarray
+    rows: datasets.Dataset, windows: datasets.Dataset, owners: np.ndarray
 ) -> datasets.Dataset:
-    """Token columns of windows as one row a row, with the ids of them all.
+    """Token columns of rows with the ids of all their windows, as `windows`.
 
     Args:
-        tokenised: One row a window.
-        owners: The place of the row that each is of, `[windows]`.
-        chosen: Windows out of which the first of each row gives its other columns.
-
-    Returns:
-        The columns of the chosen windows, and `windows`: lists of ids.
+        rows: Token columns, one row a row.
+        windows: Token columns, one row a window.
+        owners: The place of the row that each window is of, `[windows]`.
     """
-    _, firsts = np.unique(owners[chosen], return_index=True)
-    ids = tokenised["input_ids"][:]
-    lists: list[list] = [[] for _ in range(owners[-1] + 1)]
-    for owner, window in zip(owners, ids, strict=True):
-        lists[owner].append(window)
-    feature = datasets.List(tokenised.features["input_ids"])
+    lists: list[list] = [[] for _ in range(len(rows))]
+    for owner, ids in zip(owners, windows["input_ids"], strict=True):
+        lists[owner].append(ids)
+    feature = datasets.List(windows.features["input_ids"])
     column = datasets.Dataset.from_dict(
         {WINDOWS: lists}, features=datasets.Features({WINDOWS: feature})
     )
-    rows = tokenised.select(chosen[firsts]).flatten_indices()
     return datasets.concatenate_datasets([rows, column], axis=1)
 
 

@@ -10,6 +10,7 @@ from kerastune_llm.commands.finished_run import load_scorer, open_run
 from kerastune_llm.commands.job import assemble
 from kerastune_llm.commands.splits import load_splits, load_validation
 from kerastune_llm.config import RunConfig
+from kerastune_llm.data.truncation import TruncationReport
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.checkpoint import save_model
 from tests.tiny_models import tiny
@@ -61,6 +62,10 @@ def test_only_windows_with_the_answer_are_trained_on(job):
     assert training.count == 12 and len(set(training.rows["id"])) == 12
     assert all("bark" in text for text in training.rows["context"])
     assert max(len(ids) for ids in training.tokenised["input_ids"]) <= 30
+    assert validation.truncation == TruncationReport(rows=4)
+    # The loss is of the window with the answer, the last word before the end mark.
+    bark = assemble(RunConfig.parse(job)).tokenizer.vocab["bark"]
+    assert {ids[-2] for ids in validation.tokenised["input_ids"]} == {bark}
     counts = [len(windows) for windows in validation.tokenised["windows"]]
     # 8 of 30 tokens are not the context's, and 4 are shared: 60 words are read to word
     # 22, 40, 58 and 60.
