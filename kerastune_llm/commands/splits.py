@@ -141,8 +141,22 @@ def load_validation(job: Job) -> Split:
     Raises:
         UserError: The run had none.
     """
+    return _tokenised(job, validation_rows(job))
+
+
+def tokenise_rows(job: Job, rows: datasets.Dataset) -> Split:
+    """Canonical rows of a job's task, tokenised for its model."""
+    return _tokenised(job, rows)
+
+
+def validation_rows(job: Job) -> datasets.Dataset:
+    """The validation rows of a run, held out again where they were.
+
+    Raises:
+        UserError: The run had none.
+    """
     if job.task.members:
-        return _tokenised(job, mixture_rows(job, "validation"))
+        return mixture_rows(job, "validation")
     data, seed = job.config.data, job.config.runtime.seed
     if is_held_out(job) and data.streaming:
         validation = None
@@ -155,7 +169,7 @@ def load_validation(job: Job) -> Split:
         raise UserError(
             "This run has no validation rows.", mend="--data.validation FILE"
         )
-    return _tokenised(job, subset(validation, data.max_validation_samples, seed=seed))
+    return subset(validation, data.max_validation_samples, seed=seed)
 
 
 def load_inputs(job: Job, path: Path, form: str | None = None) -> Split:

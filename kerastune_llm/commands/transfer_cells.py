@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from kerastune_llm.commands.console import console, progress
-from kerastune_llm.commands.finished_run import load_scorer
-from kerastune_llm.commands.job import Job, assemble, make_scorer
+from kerastune_llm.commands.finished_run import load_scorer, load_untuned
+from kerastune_llm.commands.job import Job, assemble
 from kerastune_llm.commands.splits import load_validation
 from kerastune_llm.commands.trials import Study, Trial
 from kerastune_llm.config import RunConfig, read_config_file
-from kerastune_llm.models.loading import load_model
 from kerastune_llm.rundir import RunDir, write_json
-from kerastune_llm.training.precision import set_precision
 from kerastune_llm.training.scoring import Scorer
 
 
@@ -86,19 +84,7 @@ def _tuned(trained: RunDir, other: RunDir) -> tuple[Job, Scorer]:
 def _untuned(other: RunDir) -> tuple[Job, Scorer]:
     """The job of a run, and its base model ready to do it."""
     job = _job(other)
-    config, model_type = job.config, job.model_config.model_type
-    set_precision(config.runtime.precision, model_type)
-    try:
-        model = load_model(
-            config.model,
-            kind=job.model_kind,
-            labels=job.task.labels or None,
-            from_scratch=config.from_scratch,
-            seed=config.runtime.seed,
-        )
-    finally:
-        set_precision("float32", model_type)
-    return job, make_scorer(job, model)
+    return job, load_untuned(job)[0]
 
 
 def _job(run: RunDir, source: Path | None = None) -> Job:
