@@ -72,6 +72,9 @@ def describe_data(
             mend="leave it out, with a part of the file if need be",
         )
     with logging_to(None):
+        if config.data.long_context == "window":
+            config = config.updated({"data": {"long_context": "truncate"}})
+            console.print("rows are shown whole, before their windows are cut")
         job, training, validation = load_splits(assemble(config))
         splits = {"training": training}
         if validation is not None:

@@ -103,13 +103,21 @@ def test_rows_of_texts_from_the_starters_tokenizer(tmp_path, capsys):
     file = tmp_path / "rows.jsonl"
     few = "--data.max-train-samples 20 --data.max-validation-samples 5"
     plot = f"--plot {tmp_path / 'lengths.png'}"
-    command = f"data squad {few} {plot} --output {file}"
+    window = "--data.long-context window --data.max-input-tokens 90"
+    command = f"data squad {few} {plot} {window} --output {file}"
     assert main(command.split()) == 0
     out = capsys.readouterr().out
     assert cells(out, "training targets")[-2:] == ["32", "0"]
     assert "lengths in tokens of starter" in out
+    assert "rows are shown whole, before their windows are cut" in out
     rows = [json.loads(line) for line in file.read_text().split("\n")[:-1]]
     assert len(rows) == 20
     row = rows[0]
     assert set(row) == {"id", "title", "question", "context", "answers"}
     assert row["answers"][0] in row["context"]
+
+
+def test_training_warns_of_rows_in_both_splits(classifier):
+    log = (classifier / "log.txt").read_text()
+    warning = "2 of 4 validation rows have an input that a training row has, too"
+    assert log.count(warning) == 1

@@ -119,6 +119,7 @@ def test_predict_answers_rows_without_targets(squad_run, tmp_path):
     assert answers[0]["input"] == (
         "question: Who lives in Oslo? context: Ana lives in Oslo."
     )
+    assert all(0 < answer["score"] <= 1 for answer in answers)
 
 
 @pytest.fixture(scope="module")
