@@ -35,12 +35,7 @@ def observe(function: Callable[[str], str]) -> dict[str, str]:
     >>> observe(str.lower)["É"]
     'é'
     """
-    varied = (
-        point
-        for point in range(CODE_POINTS)
-        if point not in _SURROGATES and point // _PLANE not in _UNIFORM_PLANES
-    )
-    changed = _observe(function, [chr(point) for point in varied])
+    changed = _observe(function, list(map(chr, varied_points())))
     for plane in _UNIFORM_PLANES:
         first = chr(plane * _PLANE)
         rewritten = _observe(function, [first]).get(first)
@@ -48,6 +43,15 @@ def observe(function: Callable[[str], str]) -> dict[str, str]:
             points = range(plane * _PLANE, (plane + 1) * _PLANE)
             changed |= {chr(p): rewritten.replace(first, chr(p)) for p in points}
     return changed
+
+
+def varied_points() -> list[int]:
+    """The code points of characters, without planes that hold one kind throughout."""
+    return [
+        point
+        for point in range(CODE_POINTS)
+        if point not in _SURROGATES and point // _PLANE not in _UNIFORM_PLANES
+    ]
 
 
 def _observe(

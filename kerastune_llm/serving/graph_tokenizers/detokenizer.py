@@ -1,13 +1,14 @@
-"""Ids back to text, for tokenizers of SentencePiece's form."""
+"""Ids back to text, for tokenizers of SentencePiece's form and of bytes."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from kerastune_llm.backend import tf
+from kerastune_llm.serving.graph_tokenizers.byte_pairs import token_bytes
 from kerastune_llm.serving.graph_tokenizers.support import (
     UnsupportedTokenizer,
     unsupported,
@@ -34,7 +35,7 @@ class Detokenizer(tf.Module):
     """Ids to text without special tokens, stripped of white space at both ends.
 
     Args:
-        tokenizer: A fast tokenizer that decodes pieces with marks for spaces.
+        tokenizer: A fast tokenizer whose pieces have marks for spaces, or are bytes.
 
     Raises:
         UnsupportedTokenizer: It decodes in another way.
@@ -45,12 +46,12 @@ class Detokenizer(tf.Module):
         if not tokenizer.is_fast:
             raise UnsupportedTokenizer("the tokenizer has no tokenizer.json")
         spec = json.loads(tokenizer.backend_tokenizer.to_str())
-        mark = _mark(spec["decoder"])
+        piece_bytes = _decoder(spec["decoder"])
         special = set(tokenizer.all_special_ids)
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         self._pieces = tf.constant(
             [
-                "" if index in special else piece.replace(mark, " ")
+                b"" if index in special else piece_bytes(piece)
                 for index, piece in enumerate(pieces)
             ]
         )
@@ -61,15 +62,20 @@ class Detokenizer(tf.Module):
         known = (ids >= 0) & (ids < tf.size(self._pieces))
         pieces = tf.gather(self._pieces, tf.where(known, ids, 0))
         texts = tf.strings.reduce_join(tf.where(known, pieces, ""), axis=-1)
+        # What bytes do not make a character becomes U+FFFD.
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         if self._cleans_up:
             for old, new in _CLEAN_UP:
                 texts = tf.strings.regex_replace(texts, re.escape(old), new)
         return tf.strings.regex_replace(texts, f"^{_SPACE}+|{_SPACE}+$", "")
 
 
-def _mark(spec: Mapping[str, Any] | None) -> str:
+def _decoder(spec: Mapping[str, Any] | None) -> Callable[[str], bytes]:
+    """What a piece stands for, as the `decoder` of tokenizer.json has it."""
     parts = spec.get("decoders", [spec]) if spec else []
     kinds = [part["type"] for part in parts]
+    if kinds == ["ByteLevel"]:
+        return token_bytes
     if kinds != ["Metaspace"]:
         raise unsupported("decoder", ", ".join(kinds) or "none")
-    return parts[0]["replacement"]
+    return lambda piece: piece.replace(parts[0]["replacement"], " ").encode()

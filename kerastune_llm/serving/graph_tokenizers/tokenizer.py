@@ -6,6 +6,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kerastune_llm.backend import tf
 from kerastune_llm.serving.graph_tokenizers.added_tokens import ORDINARY, AddedTokens
+from kerastune_llm.serving.graph_tokenizers.byte_pairs import BytePairs
+from kerastune_llm.serving.graph_tokenizers.byte_words import ByteWords
 from kerastune_llm.serving.graph_tokenizers.framing import Frame
 from kerastune_llm.serving.graph_tokenizers.normalizers import Normalizer
 from kerastune_llm.serving.graph_tokenizers.support import UnsupportedTokenizer
@@ -41,6 +43,10 @@ class GraphTokenizer(tf.Module):
             self._normalize = Normalizer(None)
             self._words = BertWords(tokenizer.backend_tokenizer, spec)
             self._ids = WordPiece(spec["model"])
+        elif kind == "BPE":
+            self._normalize = Normalizer(spec["normalizer"])
+            self._words = ByteWords(spec["pre_tokenizer"])
+            self._ids = BytePairs(spec["model"])
         else:
             raise UnsupportedTokenizer(f"the tokenizer is a {kind} model")
         self._added = AddedTokens(spec["added_tokens"])
