@@ -10,6 +10,7 @@ from kerastune_llm.commands.compare_report import write_report
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.study import Progress, run_trials
 from kerastune_llm.commands.trials import Study, Trial
+from kerastune_llm.commands.validation_rows import has_validation
 from kerastune_llm.commands.variants import Variant, parse_variants, short_labels
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError, UserErrors, unknown_name
@@ -121,9 +122,7 @@ def _check(
     ]
     if seeds < 1:
         problems.append(UserError("--seeds must be 1 or more.", received=seeds))
-    data = config.data
-    holds_none_out = data.validation_fraction == 0 or data.streaming
-    if data.train and not data.validation and holds_none_out:
+    if not has_validation(config):
         problems.append(
             UserError(
                 "A comparison needs validation rows.", mend="--data.validation FILE"

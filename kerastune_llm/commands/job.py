@@ -9,6 +9,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
+from kerastune_llm.commands.validation_rows import reads_files
 from kerastune_llm.config import RunConfig, flag
 from kerastune_llm.data.windows import is_windowed
 from kerastune_llm.errors import UserError, UserErrors
@@ -133,10 +134,10 @@ def _learning_rate(config: RunConfig) -> tuple[float, str]:
 
 def data_source(config: RunConfig) -> str:
     """Where rows come from: `"files"`, `"sample"` or `"hub"`."""
+    if reads_files(config):
+        return "files"
     if config.data.source != "auto":
         return config.data.source
-    if config.data.train or config.data.validation or config.mixture.train:
-        return "files"
     return "sample" if config.model in BUNDLED_SETTINGS else "hub"
 
 

@@ -11,6 +11,7 @@ from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, data_source
 from kerastune_llm.commands.mixture import mixture_rows
 from kerastune_llm.commands.streaming import check_streaming
+from kerastune_llm.commands.validation_rows import has_validation, is_held_out
 from kerastune_llm.data.augment import augment, check_kinds
 from kerastune_llm.data.duplicates import count_shared
 from kerastune_llm.data.encoding import Encoder
@@ -89,7 +90,7 @@ def _streamed(job: Job) -> tuple[Job, StreamedSplit, Split | None]:
         job.max_target_tokens,
     )
     split = StreamedSplit(Stream(found, encoder, data.shuffle_buffer, seed))
-    if is_held_out(job):
+    if is_held_out(job.config):
         logger.warning(
             "no validation rows: no metric, and the last weights are kept; none are "
             "held out of a streamed file (--data.validation FILE)"
@@ -119,7 +120,7 @@ def training_and_validation(
         training = encode_labels(training, labels)
         job = replace(job, task=replace(job.task, labels=labels))
     data, seed = job.config.data, job.config.runtime.seed
-    if is_held_out(job):
+    if is_held_out(job.config):
         training, validation = hold_out(training, data.validation_fraction, seed=seed)
     else:
         validation = _rows(job, "validation")
@@ -128,11 +129,6 @@ def training_and_validation(
     if validation is not None:
         validation = subset(validation, data.max_validation_samples, seed=seed)
     return job, _augmented(job, training), validation
-
-
-def is_held_out(job: Job) -> bool:
-    """Whether the validation rows are a fraction of the training file's."""
-    return data_source(job.config) == "files" and job.config.data.validation is None
 
 
 def load_validation(job: Job) -> Split:
@@ -158,9 +154,9 @@ def validation_rows(job: Job) -> datasets.Dataset:
     if job.task.members:
         return mixture_rows(job, "validation")
     data, seed = job.config.data, job.config.runtime.seed
-    if is_held_out(job) and data.streaming:
+    if not has_validation(job.config):
         validation = None
-    elif is_held_out(job):
+    elif is_held_out(job.config):
         training = _rows(job, "train")
         _, validation = hold_out(training, data.validation_fraction, seed=seed)
     else:

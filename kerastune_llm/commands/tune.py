@@ -33,6 +33,7 @@ from kerastune_llm.commands.tune_work import (
     next_trial,
     trial_values,
 )
+from kerastune_llm.commands.validation_rows import has_validation
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError
 
@@ -112,9 +113,7 @@ def tune(
 def _check(config: RunConfig, trials: int) -> None:
     if trials < 1:
         raise UserError("--trials must be 1 or more.", received=trials)
-    data = config.data
-    holds_none_out = data.validation_fraction == 0 or data.streaming
-    if data.train and not data.validation and holds_none_out:
+    if not has_validation(config):
         raise UserError(
             "A search needs validation rows.", mend="--data.validation FILE"
         )
