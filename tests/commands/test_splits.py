@@ -7,6 +7,7 @@ import pytest
 
 from kerastune_llm.commands.job import assemble
 from kerastune_llm.commands.splits import training_and_validation
+from kerastune_llm.commands.validation_rows import has_validation
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.augment import keeps_answer
 from kerastune_llm.errors import UserError
@@ -72,3 +73,20 @@ def test_a_kind_that_does_not_fit_is_refused_before_rows_are_read(tmp_path):
             }
         )
         training_and_validation(assemble(job))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, True),
+        ({"source": "hub", "streaming": True}, True),
+        ({"train": "a.jsonl"}, True),
+        ({"train": "a.jsonl", "validation_fraction": 0}, False),
+        ({"train": "a.jsonl", "streaming": True}, False),
+        ({"train": "a.jsonl", "streaming": True, "validation": "b.jsonl"}, True),
+        ({"train": "a.jsonl", "validation_fraction": 0, "source": "sample"}, True),
+    ],
+)
+def test_whether_there_are_validation_rows(data, expected):
+    config = RunConfig.parse({"task": "cola", "data": data})
+    assert has_validation(config) is expected
