@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kerastune_llm.arguments import make_parser
-from kerastune_llm.registry import METHODS
+from kerastune_llm.registry import METHODS, VERBS
 from kerastune_llm.rundir import RunDir
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +42,11 @@ def test_make_targets_exist():
 def test_every_method_is_in_the_table():
     for method in METHODS.names():
         assert f"| `{method}` |" in README
+
+
+@pytest.mark.parametrize("verb", VERBS.names())
+def test_every_verb_is_in_the_readme(verb):
+    assert f"kerastune {verb}" in README
 
 
 def test_run_directory_listing_names_every_file():
