@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from kerastune_llm.commands.card_data import base_on_hub, card_data, rows_of
 from kerastune_llm.commands.in_pytorch import is_pefts, opening_lines
 from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.validation_rows import is_held_out
 from kerastune_llm.config import read_config_file
 from kerastune_llm.models.sources import model_name
 from kerastune_llm.rundir import RunDir
@@ -191,8 +192,7 @@ def _results(job: Job, metrics: Mapping[str, float], rows: int | None) -> str:
         return "No validation rows were given."
     table = [(name, f"{value:.4f}") for name, value in metrics.items()]
     source = rows_of(job, "validation")[1]
-    data = job.config.data
-    if source == rows_of(job, "train")[1] and data.train and not data.validation:
+    if is_held_out(job.config) and not job.task.members:
         source = f"held out of {source}"
     counted = f"{rows:,} validation rows" if rows else "The validation rows"
     return f"{counted} ({source}).\n\n" + markdown_table(["metric", "value"], table)
