@@ -167,10 +167,11 @@ class DataConfig(Group):
     stride: NonNegativeInt = Field(
         128, description="tokens at most that a window shares with the one before it"
     )
-    batching: Literal["bucket", "pad", "fixed"] = Field(
+    batching: Literal["bucket", "pad", "fixed", "pack"] = Field(
         "bucket",
         description="bucket: rows of like length together; pad: random rows padded "
-        "to the longest; fixed: all to the maximum",
+        "to the longest; fixed: all to the maximum; pack: several in one row, masked "
+        "from each other, for T5",
     )
     num_proc: PositiveInt = Field(1, description="tokenising processes")
     augment: Names = Field(
@@ -219,7 +220,9 @@ class OptimConfig(Group):
     max_steps: PositiveInt | None = Field(
         None, description="optimizer updates, instead of epochs"
     )
-    batch_size: PositiveInt = Field(8, description="rows in one optimizer update")
+    batch_size: PositiveInt = Field(
+        8, description="examples in one optimizer update, packed ones too"
+    )
     accumulate_steps: PositiveInt = Field(
         1,
         description="parts a batch is computed in, one after the other, for less "

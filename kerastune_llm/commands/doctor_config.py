@@ -6,7 +6,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kerastune_llm.backend import tf
 from kerastune_llm.commands.finding import Finding
-from kerastune_llm.commands.job import virtual_tokens
+from kerastune_llm.commands.job import packing_misfits, virtual_tokens
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.compatibility import misfits
@@ -57,7 +57,8 @@ def _fit(
         max_target_tokens=config.data.max_target_tokens or 0,
         reserved=virtual_tokens(config),
     )
-    yield from (Finding("problem", str(error)) for error in found)
+    for error in (*found, *packing_misfits(config, model_config)):
+        yield Finding("problem", str(error))
     padding = model_config.pad_token_id
     if padding not in (None, tokenizer.pad_token_id):
         yield Finding(

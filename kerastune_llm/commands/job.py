@@ -21,6 +21,7 @@ from kerastune_llm.methods.method import (
 )
 from kerastune_llm.models.compatibility import misfits, position_limit
 from kerastune_llm.models.model_config import class_for, load_config, supports_head
+from kerastune_llm.models.packed import PACKABLE
 from kerastune_llm.models.tokenizer import load_tokenizer
 from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.scoring import Scorer
@@ -170,6 +171,7 @@ def assemble(config: RunConfig, model_source: str | Path | None = None) -> Job:
         )
     )
     problems += _window_problems(job)
+    problems += packing_misfits(config, model_config)
     if problems:
         raise UserErrors(problems)
     return job
@@ -193,6 +195,23 @@ def _window_problems(job: Job) -> Iterator[UserError]:
             "Windows cannot share as many tokens as they have.",
             accepted=f"--data.stride below {job.max_input_tokens}, the input's length",
             received=f"--data.stride {data.stride}",
+        )
+
+
+def packing_misfits(
+    config: RunConfig, model_config: PretrainedConfig
+) -> Iterator[UserError]:
+    """Why rows cannot be packed, where that is asked for and does not fit."""
+    model_type = model_config.model_type
+    if config.data.batching != "pack":
+        return
+    if model_type not in PACKABLE or virtual_tokens(config):
+        yield UserError(
+            "Rows can be packed for models that know no absolute positions, and by "
+            "methods that put nothing before the input.",
+            accepted=f"{' or '.join(PACKABLE)}, and any method but prefix and prompt",
+            received=f"{model_type} with --method {config.method.name}",
+            mend="--data.batching bucket",
         )
 
 

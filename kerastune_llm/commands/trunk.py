@@ -26,9 +26,17 @@ def trunk_cache(job: Job, model: keras.Model, training: Split) -> TrunkCache | N
     frozen trunk without dropout, and more than one epoch.
 
     Raises:
-        UserError: It is asked for, and all of the model trains.
+        UserError: It is asked for, and all of the model trains, or rows are packed.
     """
     runtime = job.config.runtime
+    if job.config.data.batching == "pack":
+        if runtime.trunk_cache:
+            raise UserError(
+                "What a trunk gives is kept for each row, and cannot be packed.",
+                received="--runtime.trunk-cache with --data.batching pack",
+                mend="--data.batching bucket",
+            )
+        return None
     cut = _cut(job, model)
     if cut is None:
         if runtime.trunk_cache:

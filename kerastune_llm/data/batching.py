@@ -11,8 +11,8 @@ import numpy as np
 
 from kerastune_llm.errors import UserError
 
-Batching = Literal["bucket", "pad", "fixed"]
-BATCHINGS = ("bucket", "pad", "fixed")
+Batching = Literal["bucket", "pad", "fixed", "pack"]
+BATCHINGS = ("bucket", "pad", "fixed", "pack")
 WINDOW = 50
 
 
@@ -45,15 +45,16 @@ def plan_batches(
     `"pad"` takes the rows as they come. `"bucket"` puts rows of like length together:
     within windows of 50 batches when shuffling, else over all rows. `"fixed"` is
     `"pad"` with the last batch filled up by rows from the epoch's beginning, so that
-    all batches have one size; these rows count twice.
+    all batches have one size; these rows count twice. `"pack"` takes the same rows as
+    `"pad"`; each step's are then laid into fewer rows, see `packing.py`.
 
     Args:
         lengths: Tokens of each row, `[rows]`.
-        batch_size: Rows in a batch.
+        batch_size: Rows in a batch, before they are packed.
         steps: Batches in the plan; default: one epoch.
         seed: Decides the order, with the epoch's number.
-        shuffle: Without, every epoch is the same, and in order for `"pad"`.
-        batching: `"bucket"`, `"pad"` or `"fixed"`.
+        shuffle: Without, every epoch is the same, and in order unless bucketed.
+        batching: `"bucket"`, `"pad"`, `"fixed"` or `"pack"`.
 
     Raises:
         UserError: No rows, no positive batch size, or another kind of batching.
@@ -112,7 +113,7 @@ def _epoch(
     if batching == "fixed":
         steps = count_steps(len(lengths), batch_size=batch_size)
         return list(np.resize(order, (steps, batch_size)))
-    if batching == "pad":
+    if batching in ("pad", "pack"):
         return _split(order, batch_size)
     if rng is None:
         return _split(_by_length(order, lengths), batch_size)

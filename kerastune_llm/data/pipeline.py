@@ -12,7 +12,11 @@ from transformers import PreTrainedTokenizerBase
 from kerastune_llm.backend import tf
 from kerastune_llm.data.batching import Batching, count_steps, plan_batches
 from kerastune_llm.data.collate import Collate
+from kerastune_llm.data.packing import PackedCollate
 from kerastune_llm.errors import UserError
+
+# Columns `[batch, length]`, besides labels that are texts.
+_TOKENS = ("input_ids", "token_type_ids", "input_segments", "target_segments")
 
 
 def build_dataset(
@@ -36,28 +40,32 @@ def build_dataset(
     A batch is int32 `input_ids`, `attention_mask` (and `token_type_ids`), each
     `[batch, length]`, padded to the batch's longest row, and `labels`: `[batch,
     length]` for text, where padding is -100, `[batch]` (float32 for regression), or
-    float32 `[batch, labels]` of 0 and 1 for multilabel.
+    float32 `[batch, labels]` of 0 and 1 for multilabel. A packed batch has fewer rows
+    than examples, and their numbers as `input_segments` and `target_segments`.
     Which rows a step has is decided by `plan_batches`, and by nothing else.
 
     Args:
         tokenised: The dataset of `tokenise`.
         tokenizer: Gives the ids and the side of padding.
-        batch_size: Rows in a batch.
+        batch_size: Rows in a batch; with `"pack"`, the examples that are laid into
+            fewer rows, so that an update is made of as many either way.
         epochs: Passes over the rows. `fit(batches, epochs=3)` repeats one order three
             times; `epochs=3` here and `steps_per_epoch` there gives three orders.
         steps: Batches, instead of `epochs`.
         first_step: Leave out the batches before this one, to resume.
         seed: Decides the order of the rows.
         shuffle: Whether epochs have orders of their own.
-        batching: `"bucket"`, `"pad"` or `"fixed"`; see `plan_batches`.
-        max_input_tokens: Width of `"fixed"` inputs; default: the longest row's.
+        batching: `"bucket"`, `"pad"`, `"fixed"` or `"pack"`; see `plan_batches`.
+        max_input_tokens: Width of `"fixed"` inputs, largest of `"pack"`; default: the
+            longest row's.
         max_target_tokens: The same for the labels.
         pad_to_multiple_of: Round widths up to multiples of this: fewer shapes for XLA
             to compile.
         with_rows: Add `rows`, int32 `[batch]`: which rows of `tokenised` they are.
 
     Raises:
-        UserError: No rows, or a row longer than the width of `"fixed"`.
+        UserError: No rows; a row longer than the width of `"fixed"` or `"pack"`; or
+            labels that cannot be packed.
     """
     collate = Collate.of(tokenised, tokenizer, pad_to_multiple_of)
     collate = replace(collate, with_rows=with_rows)
@@ -76,13 +84,20 @@ def build_dataset(
     )[first_step:]
     if not plan:
         raise UserError("There are no steps left.", received=f"{first_step=}, {steps=}")
-    batches = _through_datasets(plan, collate)
+    if batching == "pack":
+        packed = PackedCollate.of(collate, max_input_tokens, max_target_tokens)
+        batches = _through_datasets(plan, packed, has_text_labels=True)
+    else:
+        has_text_labels = "labels" in collate.lists
+        batches = _through_datasets(plan, collate, has_text_labels=has_text_labels)
     if batching == "fixed":
         batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _through_datasets(plan: list[np.ndarray], collate: Collate) -> tf.data.Dataset:
+def _through_datasets(
+    plan: list[np.ndarray], collate: Collate | PackedCollate, *, has_text_labels: bool
+) -> tf.data.Dataset:
     """The plan as a Dataset with one row a step, each collated into its batch."""
     ends = np.cumsum([len(rows) for rows in plan])
     offsets = np.concatenate([[0], ends]).astype(np.int32)
@@ -98,10 +113,8 @@ def _through_datasets(plan: list[np.ndarray], collate: Collate) -> tf.data.Datas
         num_test_batches=1,
     )
     random.setstate(state)
-    is_text = "labels" in collate.lists
-    return batches.map(
-        partial(shaped, has_text_labels=is_text), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    as_batch = partial(shaped, has_text_labels=has_text_labels)
+    return batches.map(as_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Tensor]:
@@ -112,9 +125,7 @@ def shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Te
     for name, values in flat.items():
         if values.dtype.is_integer:
             values = tf.cast(values, tf.int32)
-        if name in ("input_ids", "token_type_ids") or (
-            name == "labels" and has_text_labels
-        ):
+        if name in _TOKENS or (name == "labels" and has_text_labels):
             values = tf.reshape(values, shape)
         batch[name] = values
     del batch["lengths"]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.models.attributes import replaced
 from kerastune_llm.models.layout import Layout, layout_of
+from kerastune_llm.models.packed import call_packed, is_packed
 from kerastune_llm.models.torch_layout import torch_parameters
 
 Features = dict[str, tf.Tensor]
@@ -206,7 +207,12 @@ def split_features(
 def call_model(
     model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: bool
 ) -> Any:
-    """The model's outputs, from the trunk's where the batch has them."""
+    """The model's outputs, from the trunk's where the batch has them.
+
+    Packed examples are kept apart from each other.
+    """
+    if is_packed(batch):
+        return call_packed(model, batch, training=training)
     own, features = split_features(batch)
     if not features:
         return model(own, training=training)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.packed import count_examples, is_packed
 from kerastune_llm.models.trunk import call_model
 from kerastune_llm.training.accumulation import Batch, accumulate
 from kerastune_llm.training.dropout import dropout_from
@@ -69,7 +70,7 @@ def train_step(
     model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     logs = {"loss": _sum_over_replicas(loss), **_optimizer_logs(model.optimizer)}
     logs["tokens"] = _sum_over_replicas(_token_count(batch))
-    logs["examples"] = _sum_over_replicas(tf.shape(batch["labels"])[0])
+    logs["examples"] = _sum_over_replicas(_example_count(batch))
     return logs
 
 
@@ -230,6 +231,10 @@ def _token_count(batch: Batch) -> tf.Tensor:
     if _is_text(batch["labels"]):
         count += tf.reduce_sum(tf.cast(_label_mask(batch["labels"]), tf.int32))
     return count
+
+
+def _example_count(batch: Batch) -> tf.Tensor:
+    return count_examples(batch) if is_packed(batch) else tf.shape(batch["labels"])[0]
 
 
 def _sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -56,6 +56,7 @@ def test_a_sound_configuration_has_no_problem(capsys):
     [
         ("--runtime.precision mixed_float16", "problem", "mixed_bfloat16"),
         ("--method head", "warning", "tied to the input embeddings"),
+        ("--data.batching pack --method prompt", "problem", "--data.batching bucket"),
         ("--data.batching fixed", "warning", "--data.batching bucket"),
         ("--runtime.jit", "warning", "--no-runtime.jit"),
         ("--from-scratch", "note", "random initial weights"),

@@ -45,6 +45,29 @@ def test_virtual_tokens_take_positions_of_the_input(method):
         job(**values, data={"max_input_tokens": 493})
 
 
+@pytest.mark.parametrize("method", ["full", "lora", "adapter", "gradual"])
+def test_a_t5_packs(method):
+    found = job(task="cola", method=method, data={"batching": "pack"})
+    assert found.config.data.batching == "pack"
+
+
+@pytest.mark.parametrize(
+    ("values", "received"),
+    [
+        ({"model": "minilm"}, "bert with --method full"),
+        ({"method": "prefix"}, "t5 with --method prefix"),
+        ({"method": "prompt"}, "t5 with --method prompt"),
+    ],
+)
+def test_what_cannot_be_packed(values, received):
+    with pytest.raises(UserError) as caught:
+        job(task="cola", **values, data={"batching": "pack"})
+    message = str(caught.value)
+    assert "t5 or mt5, and any method but prefix and prompt" in message
+    assert f"Received: {received}" in message
+    assert "--data.batching bucket" in message
+
+
 @pytest.mark.parametrize(
     ("values", "source"),
     [

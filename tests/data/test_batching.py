@@ -12,7 +12,7 @@ from kerastune_llm.data.batching import (
 from kerastune_llm.errors import UserError
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, 1003)
-COMPLETE = ("bucket", "pad")
+COMPLETE = ("bucket", "pad", "pack")
 
 
 def plan(**options):
@@ -90,7 +90,7 @@ def test_count_steps(num_rows):
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch size must be positive"),
-        ({"batching": "sorted"}, "Accepted: bucket, pad, fixed"),
+        ({"batching": "sorted"}, "Accepted: bucket, pad, fixed, pack"),
         ({"lengths": np.array([])}, "no rows"),
     ],
 )

@@ -11,6 +11,7 @@ from kerastune_llm.backend import tf
 from kerastune_llm.training.accumulation import accumulate
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model
+from tests.packed_examples import packed, padded
 from tests.tiny_models import spread, tiny, tiny_batch
 from tests.training.steps import Steps
 
@@ -116,3 +117,20 @@ def test_replicas_score_every_row_once(kind, replicas):
         [sys.executable, script, kind, str(replicas)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+
+
+def test_packed_rows_train_as_padded_ones_also_in_parts():
+    results = []
+    for batch, parts in ((padded(), 1), (packed(), 2)):
+        model = spread(tiny("t5", num_layers=1, dropout_rate=0.0), 0.3)
+        optimizer = build_optimizer("sgd", learning_rate=0.1, clip_norm=1.0)
+        compile_model(model, optimizer, accumulate_steps=parts)
+        steps = Steps()
+        model.fit(tf.data.Dataset.from_tensors(batch), callbacks=[steps], verbose=0)
+        results.append((steps.logs[0], model.get_weights()))
+    (logs, weights), (packed_logs, packed_weights) = results
+    for name, value in logs.items():
+        assert packed_logs[name] == pytest.approx(value, rel=1e-5), name
+    assert logs["examples"] == 5
+    for one, other in zip(weights, packed_weights, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6)
