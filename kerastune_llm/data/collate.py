@@ -69,6 +69,16 @@ class Collate:
         labels = number_column(tokenised, "labels") if has_numbers else None
         return cls(lists, pads, labels, multiple)
 
+    @property
+    def has_text_labels(self) -> bool:
+        """Whether the labels are texts."""
+        return "labels" in self.lists
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row's input, `[rows]`."""
+        return self.lists["input_ids"].lengths
+
     def at_fixed_width(
         self, max_input_tokens: int | None, max_target_tokens: int | None
     ) -> "Collate":
@@ -97,7 +107,7 @@ class Collate:
 
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         rows = steps[0]["rows"]
-        batch = {"lengths": self.lists["input_ids"].lengths[rows]}
+        batch = {"lengths": self.lengths[rows]}
         for name, column in self.lists.items():
             longest = max(int(column.lengths[rows].max()), 1)
             width = self.widths.get(name) or round_up(longest, self.multiple)

@@ -91,7 +91,7 @@ class PackedCollate:
         Raises:
             UserError: The labels are none, or a row is longer than a packed one.
         """
-        if "labels" not in collate.lists:
+        if not collate.has_text_labels:
             raise UserError(
                 "Only rows whose labels are texts can be packed.",
                 mend='batching="bucket"',
@@ -99,6 +99,16 @@ class PackedCollate:
         if collate.with_rows:
             raise UserError("A packed batch cannot say which rows it has.")
         return cls(collate.at_fixed_width(max_input_tokens, max_target_tokens))
+
+    @property
+    def has_text_labels(self) -> bool:
+        """Whether the labels are texts; others cannot be packed."""
+        return True
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example's input, `[examples]`."""
+        return self.collate.lengths
 
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         examples, names = steps[0]["rows"], ("input_ids", "labels")

@@ -71,7 +71,7 @@ def build_dataset(
     collate = replace(collate, with_rows=with_rows)
     if batching == "fixed":
         collate = collate.at_fixed_width(max_input_tokens, max_target_tokens)
-    lengths = collate.lists["input_ids"].lengths
+    lengths = collate.lengths
     if steps is None:
         steps = count_steps(len(lengths), batch_size=batch_size, epochs=epochs)
     plan = plan_batches(
@@ -86,17 +86,16 @@ def build_dataset(
         raise UserError("There are no steps left.", received=f"{first_step=}, {steps=}")
     if batching == "pack":
         packed = PackedCollate.of(collate, max_input_tokens, max_target_tokens)
-        batches = _through_datasets(plan, packed, has_text_labels=True)
+        batches = _through_datasets(plan, packed)
     else:
-        has_text_labels = "labels" in collate.lists
-        batches = _through_datasets(plan, collate, has_text_labels=has_text_labels)
+        batches = _through_datasets(plan, collate)
     if batching == "fixed":
         batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _through_datasets(
-    plan: list[np.ndarray], collate: Collate | PackedCollate, *, has_text_labels: bool
+    plan: list[np.ndarray], collate: Collate | PackedCollate
 ) -> tf.data.Dataset:
     """The plan as a Dataset with one row a step, each collated into its batch."""
     ends = np.cumsum([len(rows) for rows in plan])
@@ -113,7 +112,7 @@ def _through_datasets(
         num_test_batches=1,
     )
     random.setstate(state)
-    as_batch = partial(shaped, has_text_labels=has_text_labels)
+    as_batch = partial(shaped, has_text_labels=collate.has_text_labels)
     return batches.map(as_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -23,6 +23,7 @@ from kerastune_llm.data.batching import WINDOW, Batching, count_steps, plan_batc
 from kerastune_llm.data.collate import Collate
 from kerastune_llm.data.encoding import COUNTS, Encoder, encode, encoded_features
 from kerastune_llm.data.labels import label_set, names_of
+from kerastune_llm.data.packing import PackedCollate
 from kerastune_llm.data.pipeline import shaped, with_static_shapes
 from kerastune_llm.data.problems import Problems
 from kerastune_llm.data.rows import Table, canonical_rows
@@ -142,9 +143,7 @@ class Stream:
             for name, array in arrays.items()
         }
         batches = tf.data.Dataset.from_generator(make, output_signature=signature)
-        batches = batches.map(
-            partial(shaped, has_text_labels="labels" in example.lists)
-        )
+        batches = batches.map(partial(shaped, has_text_labels=example.has_text_labels))
         if batching == "fixed":
             shapes = example.shapes(batch_size)
             batches = batches.map(partial(with_static_shapes, shapes))
@@ -164,7 +163,7 @@ class Stream:
                 tokenised = self._window(window)
                 collate = self._collate(tokenised, batching)
                 plan = plan_batches(
-                    collate.lists["input_ids"].lengths,
+                    collate.lengths,
                     batch_size=batch_size,
                     seed=self._seed(epoch, step),
                     batching=batching,
@@ -200,11 +199,12 @@ class Stream:
         types = datasets.Features({name: features[name] for name in kept})
         return datasets.Dataset.from_dict(kept, features=types)
 
-    def _collate(self, tokenised: datasets.Dataset, batching: Batching) -> Collate:
+    def _collate(
+        self, tokenised: datasets.Dataset, batching: Batching
+    ) -> Collate | PackedCollate:
         encoder = self.encoder
         collate = Collate.of(tokenised, encoder.tokenizer, 1)
-        if batching != "fixed":
-            return collate
-        return collate.at_fixed_width(
-            encoder.max_input_tokens, encoder.max_target_tokens
-        )
+        widths = (encoder.max_input_tokens, encoder.max_target_tokens)
+        if batching == "pack":
+            return PackedCollate.of(collate, *widths)
+        return collate.at_fixed_width(*widths) if batching == "fixed" else collate

@@ -119,6 +119,24 @@ def test_fixed_batches_have_static_shapes(file):
     assert next(iter(batches))["input_ids"].shape == (BATCH, 12)
 
 
+def test_streamed_rows_are_packed_too(file):
+    per_epoch = ROWS // BATCH
+    packed = taken(stream(file), per_epoch, batching="pack")
+    plain = taken(stream(file), per_epoch, batching="pad")
+    for one, other in zip(packed, plain, strict=True):
+        examples = [
+            (tuple(ids[inputs == number]), tuple(labels[targets == number]))
+            for ids, inputs, labels, targets in zip(
+                *(one[name] for name in ("input_ids", "input_segments")),
+                *(one[name] for name in ("labels", "target_segments")),
+                strict=True,
+            )
+            for number in range(1, inputs.max() + 1)
+        ]
+        assert sorted(examples) == sorted(rows_of([other]))
+    assert any(len(batch["input_ids"]) == 1 for batch in packed)
+
+
 @pytest.mark.parametrize("first_step", [1, 50, 73, 115, 181])
 def test_resuming_gives_the_batches_of_the_unbroken_run(file, first_step):
     whole = taken(stream(file), 190)
