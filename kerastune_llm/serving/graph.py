@@ -27,6 +27,7 @@ from kerastune_llm.tasks.task import Task
 logger = logging.getLogger(__name__)
 
 DEFAULT, FROM_IDS, TOKENIZE = "serving_default", "from_ids", "tokenize"
+CLASSIFY = "classify"
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,27 @@ class ServedModel(tf.Module):
         specs = dict.fromkeys(self._service.value.fields, spec)
         answer = tf.function(lambda **fields: self._run(self._features(fields)))
         tokenize = tf.function(lambda **fields: self._features(fields))
-        return {
+        named = {
             DEFAULT: answer.get_concrete_function(**specs),
             FROM_IDS: from_ids,
             TOKENIZE: tokenize.get_concrete_function(**specs),
         }
+        if {"labels", "probabilities"} <= set(named[DEFAULT].structured_outputs):
+            classify = tf.function(self._classify)
+            named[CLASSIFY] = classify.get_concrete_function(inputs=spec)
+        return named
+
+    def _classify(self, inputs: tf.Tensor) -> Outputs:
+        """What TensorFlow Serving's Classify asks: labels of serialized `tf.Example`s.
+
+        The names are those of `tensorflow_serving/servables/tensorflow/classifier.cc`.
+        """
+        text = tf.io.FixedLenFeature([], tf.string)
+        fields = tf.io.parse_example(
+            inputs, dict.fromkeys(self._service.value.fields, text)
+        )
+        outputs = self._answer(self._features(fields))
+        return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
     def _from_ids(self) -> Callable:
         names = ["input_ids", "attention_mask"] + ["token_type_ids"] * self._has_types

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-DEFAULT = "serving_default"
+DEFAULT, CLASSIFY = "serving_default", "classify"
 _INT32 = range(-(2**31), 2**31)
 
 Columns = dict[str, np.ndarray]
@@ -105,18 +105,23 @@ def read_predict(body: bytes, inputs_of: Callable[[str], Inputs]) -> ModelReques
 def read_classify(body: bytes, inputs_of: Callable[[str], Inputs]) -> ModelRequest:
     """The request in the body of a `:classify`: `examples`, and perhaps a `context`.
 
+    The signature `classify`, which TensorFlow Serving needs to be named, is answered by
+    the one that takes text: they give the same.
+
     Raises:
-        RequestError: As `read_predict` does.
+        RequestError: As `read_predict` does, and for any other signature.
     """
     document, signature = _document(body)
+    if signature not in (DEFAULT, CLASSIFY):
+        raise RequestError(400, f'Signature name: "{signature}" does not classify')
     examples, context = document.get("examples"), document.get("context", {})
     if not isinstance(examples, list) or not isinstance(context, dict):
         raise RequestError(400, "Expecting 'examples' to be a list of objects")
     if not all(isinstance(example, dict) for example in examples):
         raise RequestError(400, "Example must be JSON object")
     examples = [{**context, **example} for example in examples]
-    columns = _by_row(examples, inputs_of(signature), "examples")
-    return ModelRequest(signature, columns)
+    columns = _by_row(examples, inputs_of(DEFAULT), "examples")
+    return ModelRequest(DEFAULT, columns)
 
 
 def predict_answer(rows: Rows, *, by_row: bool) -> dict[str, Any]:

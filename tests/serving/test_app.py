@@ -3,12 +3,14 @@
 import socket
 import threading
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra: pip install '.[serve]'")
 pytest.importorskip("uvicorn", reason="needs the extra: pip install '.[serve]'")
 pytest.importorskip("prometheus_client", reason="needs pip install '.[serve]'")
 
+from kerastune_llm.backend import tf  # noqa: E402
 from kerastune_llm.serving.saved_models import load_folder  # noqa: E402
 from kerastune_llm.serving.settings import Batching, Limits  # noqa: E402
 from tests.serving.conftest import LABELS, PAIRS  # noqa: E402
@@ -49,10 +51,32 @@ def test_probabilities_are_those_of_the_python_pipeline(client, pairs):
 
 
 def test_classify(client, pairs):
-    found = client.post(f"{PAIR}:classify", json={"examples": instances(PAIRS)})
+    asked = {"signature_name": "classify", "examples": instances(PAIRS)}
+    found = client.post(f"{PAIR}:classify", json=asked)
     for row, expected in zip(found.json()["result"], pairs.probabilities, strict=True):
         assert [label for label, _ in row] == list(LABELS)
         assert [score for _, score in row] == pytest.approx(expected, abs=1e-5)
+    asked["signature_name"] = "tokenize"
+    refused = client.post(f"{PAIR}:classify", json=asked)
+    assert error_of(refused, 400) == 'Signature name: "tokenize" does not classify'
+
+
+def test_the_signature_for_tensorflow_servings_classify(models, pairs):
+    """It takes what TensorFlow Serving makes of `examples`: serialized tf.Examples."""
+    serialized = []
+    for row in instances(PAIRS):
+        example = tf.train.Example()
+        for name, text in row.items():
+            example.features.feature[name].bytes_list.value.append(text.encode())
+        serialized.append(example.SerializeToString())
+    classify = models[0].loaded.signatures["classify"]
+    found = classify(inputs=tf.constant(serialized))
+    assert set(found) == {"classes", "scores"}
+    assert found["scores"].numpy() == pytest.approx(
+        np.array(pairs.probabilities), abs=1e-5
+    )
+    labels = [label.encode() for label in LABELS]
+    assert found["classes"].numpy().tolist() == [labels] * 3
 
 
 def test_ids_by_another_signature(client, pairs):
@@ -76,7 +100,8 @@ def test_status_and_metadata(client):
     described = client.get(f"{PAIR}/metadata").json()
     assert described["model_spec"]["version"] == "2"
     signatures = described["metadata"]["signature_def"]["signature_def"]
-    assert set(signatures) == {"serving_default", "from_ids", "tokenize"}
+    others = {"from_ids", "tokenize", "classify"}
+    assert set(signatures) == {"serving_default", *others}
     sentence = signatures["serving_default"]["inputs"]["sentence1"]
     assert sentence["dtype"] == "DT_STRING"
     assert sentence["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]

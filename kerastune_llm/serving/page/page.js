@@ -47,6 +47,8 @@ async function begin() {
     return;
   }
   at("key-form").hidden = true;
+  // A link carries no key.
+  at("links").hidden = Boolean(key);
   models.forEach((model, number) => {
     const option = element("option", `${model.name}, version ${model.version}`);
     option.value = number;
