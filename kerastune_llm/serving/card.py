@@ -92,7 +92,8 @@ def _compared(facts: Mapping[str, Any]) -> str:
     if facts["id_only"]:
         return (
             f"It takes ids because {facts['id_only']}; the tokenizer is in "
-            "`assets.extra/tokenizer/`."
+            "`assets.extra/tokenizer/`.\n"
+            f"Checked in a process of its own: {facts['compared']}."
         )
     return f"Checked in a process of its own: {facts['compared']}."
 

@@ -62,7 +62,7 @@ def export_savedmodel(
     name: str,
     version: int = 1,
     examples: Examples,
-) -> Parity | None:
+) -> Parity:
     """Write `folder/<name>/<version>/`, tried out in a process of its own, or nothing.
 
     Args:
@@ -76,8 +76,8 @@ def export_savedmodel(
             warm-up requests.
 
     Returns:
-        What comparing came to; `None` for a model that takes ids only, because its
-        tokenizer has no graph form. The tokenizer's files are then beside it.
+        What comparing came to. A model takes ids only where its tokenizer has no
+        graph form; the tokenizer's files are then beside it.
 
     Raises:
         UserError: The version exists, the place cannot be written, or an answer of the
@@ -94,12 +94,13 @@ def export_savedmodel(
     ):
         signatures = served.signatures()
         tf.saved_model.save(served, str(new), signatures=signatures)
-        parity = None
+        _, inputs = signatures[DEFAULT].structured_input_signature
+        ids = examples.id_columns(inputs) if served.id_only else None
+        parity = _checked(new, tokenizer, service, examples, ids)
         if served.id_only:
             logger.warning("the model takes token ids only: %s", served.id_only)
             tokenizer.save_pretrained(new / EXTRA / "tokenizer")
         else:
-            parity = _checked(new, tokenizer, service, examples)
             _write_warmup(new, name, examples)
             write_examples(new / EXTRA, examples.fields)
         facts = {
@@ -108,7 +109,7 @@ def export_savedmodel(
             **_facts(service, examples),
             "signatures": dict(map(_described, signatures, signatures.values())),
             "id_only": served.id_only,
-            "compared": parity.describe() if parity else None,
+            "compared": parity.describe(),
         }
         write_json(new / FACTS, facts)
         write_text(new / CARD, serving_card(name, facts))
@@ -151,10 +152,19 @@ def _check(place: Path, name: str, version: int) -> None:
 
 
 def _checked(
-    new: Path, tokenizer: PreTrainedTokenizerBase, service: Service, examples: Examples
+    new: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    service: Service,
+    examples: Examples,
+    ids: dict[str, list[list[int]]] | None,
 ) -> Parity:
-    found = probe_in_fresh_process(new, examples.fields)
+    """Compare what the model answers to texts, or where there are any, to `ids`."""
+    found = probe_in_fresh_process(new, ids or examples.fields)
     answer = answer_output(service.task, as_text=service.as_text)
+    if ids and service.as_text:
+        generated = [[i for i in row if i >= 0] for row in found["output_ids"]]
+        texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
+        found[answer] = [text.strip() for text in texts]
     parity = compare(found, examples, tokenizer, answer=answer)
     if parity.differences:
         raise UserError(

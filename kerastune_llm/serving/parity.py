@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,29 @@ class Examples:
         input_ids: Ids of each row.
         texts: The generated text of each row, `None` from a head.
         values: float32 `[rows, labels]` from a head: probabilities, or one number.
+        token_type_ids: Token types of each row, where the model takes them.
     """
 
     fields: Mapping[str, Sequence[str]]
     input_ids: Sequence[Sequence[int]]
     texts: Sequence[str] | None = None
     values: np.ndarray | None = None
+    token_type_ids: Sequence[Sequence[int]] | None = None
+
+    def id_columns(self, names: Collection[str]) -> dict[str, list[list[int]]]:
+        """The inputs of these names for a model that takes token ids.
+
+        >>> Examples({"x": ["a"]}, [[5, 1]]).id_columns({"input_ids", "token_type_ids"})
+        {'input_ids': [[5, 1]], 'token_type_ids': [[0, 0]]}
+        """
+        ids = [list(row) for row in self.input_ids]
+        types = self.token_type_ids or [[0] * len(row) for row in ids]
+        columns = {
+            "input_ids": ids,
+            "attention_mask": [[1] * len(row) for row in ids],
+            "token_type_ids": [list(row) for row in types],
+        }
+        return {name: columns[name] for name in columns if name in names}
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ class Parity:
 
 
 def probe_in_fresh_process(
-    model: Path, fields: Mapping[str, Sequence[str]]
+    model: Path, fields: Mapping[str, Sequence[Any]]
 ) -> dict[str, list[Any]]:
     """What the SavedModel in a folder answers in a process of its own, row by row.
 

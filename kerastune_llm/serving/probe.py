@@ -18,7 +18,8 @@ def main(model: str, rows: str, answers: str) -> None:
 
     Args:
         model: Folder of the SavedModel.
-        rows: JSON file: lists of texts of one length by field.
+        rows: JSON file: lists of texts of one length by field; for a model that takes
+            token ids only, lists of ids by input.
         answers: JSON file to write: `input_ids`, and each output by its name.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -31,6 +32,9 @@ def main(model: str, rows: str, answers: str) -> None:
     signatures = tf.saved_model.load(model).signatures
     with open(rows, encoding="utf-8") as file:
         columns = json.load(file)
+    takes_text = "tokenize" in signatures
+    # Ids come one row at a time, so that none of them are padding.
+    batch = BATCH if takes_text else 1
     count = len(next(iter(columns.values())))
     # Rows of like length together: few of them are padding.
     size = [
@@ -38,14 +42,16 @@ def main(model: str, rows: str, answers: str) -> None:
     ]
     order = sorted(range(count), key=size.__getitem__)
     found: dict[str, list] = {}
-    for start in range(0, count, BATCH):
-        chosen = order[start : start + BATCH]
-        texts = {
-            name: tf.constant([column[row] for row in chosen], tf.string)
+    for start in range(0, count, batch):
+        chosen = order[start : start + batch]
+        inputs = {
+            name: tf.constant(
+                [column[row] for row in chosen], tf.string if takes_text else tf.int32
+            )
             for name, column in columns.items()
         }
-        outputs = signatures["serving_default"](**texts)
-        tokens = signatures["tokenize"](**texts)
+        outputs = signatures["serving_default"](**inputs)
+        tokens = signatures["tokenize"](**inputs) if takes_text else inputs
         ids = tf.ragged.boolean_mask(tokens["input_ids"], tokens["attention_mask"] == 1)
         values = {"input_ids": ids.to_list()}
         values |= {name: _plain(output) for name, output in outputs.items()}

@@ -18,6 +18,7 @@ from kerastune_llm.serving.export import export_savedmodel
 from kerastune_llm.serving.graph import Service
 from kerastune_llm.serving.parity import Examples
 from kerastune_llm.tasks.task import get_task
+from tests.byte_level import byte_level, train_byte_level
 from tests.tiny_models import spread, tiny
 from tests.tiny_tokenizers import fast_tokenizer
 
@@ -166,13 +167,16 @@ def test_without_a_graph_form_the_model_takes_ids(tmp_path):
     tokenizer, model = fast_tokenizer(with_types=False), spread(tiny("distilbert"))
     task = replace(get_task("cola"), labels=("a", "b", "c"))
     ids = tokenizer(["dogs bark"])["input_ids"]
-    examples = Examples({"sentence": ["dogs bark"]}, ids)
+    expected = tf.nn.softmax(model(tf.constant(ids)).logits).numpy()
+    examples = Examples({"sentence": ["dogs bark"]}, ids, values=expected)
     service = Service(task, False, max_input_tokens=16)
+    wrong = replace(examples, values=expected + 0.1)
+    with pytest.raises(UserError, match="1 of 1 texts differ"):
+        export_savedmodel(model, tokenizer, service, tmp_path, name="m", examples=wrong)
     export_savedmodel(model, tokenizer, service, tmp_path, name="m", examples=examples)
     signatures = tf.saved_model.load(str(tmp_path / "m/1")).signatures
     ids = tf.constant(ids)
     found = signatures["serving_default"](input_ids=ids, attention_mask=ids // ids)
-    expected = tf.nn.softmax(model(ids).logits)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
     assert load_tokenizer(tmp_path / "m/1/assets.extra/tokenizer").vocab_size
     assert (
@@ -183,3 +187,21 @@ def test_without_a_graph_form_the_model_takes_ids(tmp_path):
 def test_a_name_that_is_no_plain_word_is_refused(starter, examples, tmp_path):
     with pytest.raises(UserError, match="plain name"):
         export_savedmodel(*starter, SQUAD, tmp_path, name="a/b", examples=examples)
+
+
+def test_a_model_of_bytes_takes_and_gives_text(tmp_path):
+    """BART: byte-level BPE, and a forced last token, for any batch."""
+    tokenizer = byte_level(train_byte_level(tmp_path), "Bart")
+    model = spread(tiny("bart", vocab_size=len(tokenizer)), 0.7)
+    texts = ["question: é 中 context: don't", "question:  context: \x00 <mask> 😀"]
+    ids = tokenizer(texts, truncation=True, max_length=64)["input_ids"]
+    generated = Generator(model, max_new_tokens=6, max_input_tokens=64, jit=False)(ids)
+    answers = tokenizer.batch_decode(generated, skip_special_tokens=True)
+    fields = {"question": ["é 中", ""], "context": ["don't", "\x00 <mask> 😀"]}
+    examples = Examples(fields, ids, texts=[answer.strip() for answer in answers])
+    folder = tmp_path / "models"
+    parity = export_savedmodel(
+        model, tokenizer, SQUAD, folder, name="m", examples=examples
+    )
+    assert parity.rows == 2 and any(examples.texts)
+    assert json.loads((folder / "m/1/export.json").read_text())["id_only"] == ""

@@ -234,6 +234,7 @@ def _examples(job: "Job", scorer: "Scorer", split: "Split | None") -> "Examples"
         encoded["input_ids"],
         texts=answers.texts if job.as_text else None,
         values=None if job.as_text else values,
+        token_type_ids=encoded.get("token_type_ids"),
     )
 
 
