@@ -53,14 +53,18 @@ def logging_to(log_file: Path | None) -> Iterator[None]:
         import datasets
 
         datasets.disable_progress_bars()
-    level = PACKAGE_LOGGER.level
+    level, propagate = PACKAGE_LOGGER.level, PACKAGE_LOGGER.propagate
     PACKAGE_LOGGER.setLevel(logging.INFO)
+    # A library that logs through the root logger gives it a handler of its own, and
+    # each message would be said twice.
+    PACKAGE_LOGGER.propagate = False
     for handler in handlers:
         PACKAGE_LOGGER.addHandler(handler)
     try:
         yield
     finally:
         PACKAGE_LOGGER.setLevel(level)
+        PACKAGE_LOGGER.propagate = propagate
         for handler in handlers:
             PACKAGE_LOGGER.removeHandler(handler)
             handler.close()
