@@ -6,6 +6,7 @@ own, so a kill or a full disk leaves what was there.
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import uuid
@@ -155,17 +156,11 @@ class RunDir:
 
     def read_history(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`, none where there is no such file."""
-        if not self.history.exists():
-            return []
-        lines = self.history.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        return read_jsonl(self.history)
 
     def read_predictions(self, split: str) -> list[dict[str, Any]]:
         """The records of a split's rows, none where there is no such file."""
-        file = self.predictions(split)
-        # By line feeds alone: texts hold other marks that Python takes for line ends.
-        lines = file.read_bytes().split(b"\n") if file.exists() else []
-        return [json.loads(line) for line in lines if line]
+        return read_jsonl(self.predictions(split))
 
     def cut_history(self, step: int, *, evaluation: bool) -> None:
         """Leave out of `metrics.jsonl` what a run that goes on from `step` repeats.
@@ -225,6 +220,19 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object to a line, atomically."""
     lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     write_text(path, "".join(lines))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """One JSON object a line, none where there is no such file."""
+    # By line feeds alone: texts hold other marks that Python takes for line ends.
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ DIR/<name>/<version>/
 """
 
 import contextlib
-import hashlib
 import logging
 import re
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.whole_folder import whole_folder
-from kerastune_llm.rundir import write_json, write_text
+from kerastune_llm.rundir import sha256_of, write_json, write_text
 from kerastune_llm.serving.answers import answer_output
 from kerastune_llm.serving.card import serving_card
 from kerastune_llm.serving.graph import DEFAULT, ServedModel, Service
@@ -122,7 +121,7 @@ def checksums(folder: Path) -> str:
     """SHA-256 of every file below a folder, in the form that `sha256sum -c` reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     digests = (
-        (hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to(folder))
+        (sha256_of(path), path.relative_to(folder))
         for path in files
         if path.name != CHECKSUMS
     )

@@ -1,6 +1,5 @@
 """Exported models as a server holds them, found in `DIR/<name>/<version>/`."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 from kerastune_llm.errors import UserError
+from kerastune_llm.rundir import sha256_of
 from kerastune_llm.serving.export import CHECKSUMS, EXTRA, FACTS
 from kerastune_llm.serving.rest import (
     DEFAULT,
@@ -147,7 +147,7 @@ def check_files(place: Path) -> None:
     for line in (place / CHECKSUMS).read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         file = place / name
-        if not file.is_file() or _digest(file) != digest:
+        if not file.is_file() or sha256_of(file) != digest:
             problem = "changed since it was exported" if file.is_file() else "missing"
             raise UserError(
                 f"A file of the exported model is {problem}: {name}.",
@@ -213,8 +213,3 @@ def _spec(info: Mapping[str, Any]) -> InputSpec:
 
 def _tf_type(column: Any) -> tf.DType:
     return tf.string if column.dtype == object else tf.int32
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """The state of a run on disk: written whole or not at all, checked when it is read."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import Any
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.safetensors_writer import write_safetensors
+from kerastune_llm.rundir import sha256_of
 from kerastune_llm.training.model_state import restore_state, state_parameters
 
 TENSORS = "tensors.safetensors"
@@ -66,7 +66,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
         expected = {name: digest for digest, name in (x.split("  ") for x in lines)}
         for name in (TENSORS, STATE):
-            if _checksum(folder / name) != expected.get(name):
+            if sha256_of(folder / name) != expected.get(name):
                 raise ValueError(f"{name} is not what was written")
         return json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -90,7 +90,7 @@ def _write(folder: Path, model: keras.Model, state: Mapping[str, Any]) -> None:
     new.mkdir(parents=True)
     write_safetensors(list(state_parameters(model).values()), new / TENSORS)
     _write_text(new / STATE, json.dumps(state, indent=2))
-    sums = (f"{_checksum(new / name)}  {name}\n" for name in (TENSORS, STATE))
+    sums = (f"{sha256_of(new / name)}  {name}\n" for name in (TENSORS, STATE))
     _write_text(new / CHECKSUMS, "".join(sums))
     _sync(new)
     if folder.exists():  # damaged: a run does not come to one step twice otherwise
@@ -105,11 +105,6 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)
     shutil.rmtree(gone)
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _write_text(file: Path, text: str) -> None:
