@@ -227,9 +227,9 @@ def _label_count(labels: tf.Tensor) -> tf.Tensor:
 
 def _token_count(batch: Batch) -> tf.Tensor:
     mask = batch.get("attention_mask", tf.ones_like(batch["input_ids"]))
-    count = tf.reduce_sum(tf.cast(mask, tf.int32))
+    count = tf.math.count_nonzero(mask, dtype=tf.int32)
     if _is_text(batch["labels"]):
-        count += tf.reduce_sum(tf.cast(_label_mask(batch["labels"]), tf.int32))
+        count += tf.math.count_nonzero(_label_mask(batch["labels"]), dtype=tf.int32)
     return count
 
 
