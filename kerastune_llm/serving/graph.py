@@ -122,7 +122,7 @@ class ServedModel(tf.Module):
         fields = tf.io.parse_example(
             inputs, dict.fromkeys(self._service.value.fields, text)
         )
-        outputs = self._answer(self._features(fields))
+        outputs = self._run(self._features(fields))
         return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
     def _from_ids(self) -> Callable:
