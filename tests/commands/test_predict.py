@@ -56,6 +56,15 @@ def test_plain_text_from_a_pipe_to_a_pipe(classifier, capsys, monkeypatch):
     assert "standard input is read as plain text, one input a line" in err
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """As in a terminal: what is started in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_an_interrupted_file_goes_on(classifier, tmp_path, capsys, monkeypatch):
     file = tmp_path / "rows.txt"
     file.write_text("\n".join(TEXTS * 6))

@@ -50,10 +50,12 @@ def test_squad(file, count, unanswerable):
 
 def test_squad_row_is_that_of_the_file():
     content = json.loads((SHARED / "data/squad/dev-v1.1.json").read_text("utf-8"))
-    paragraph = content["data"][-1]["paragraphs"][-1]
+    article = content["data"][-1]
+    paragraph = article["paragraphs"][-1]
     question = paragraph["qas"][-1]
     texts = [answer["text"] for answer in question["answers"]]
     assert load("squad", "squad/dev-v1.1.json")[-1] == {
+        "group": article["title"],
         "id": question["id"],
         "question": question["question"],
         "context": paragraph["context"],
