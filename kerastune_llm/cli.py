@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kerastune_llm.arguments import make_parser
 from kerastune_llm.config import unknown_flag
-from kerastune_llm.errors import UserError
+from kerastune_llm.errors import JobFailed, UserError
 from kerastune_llm.rundir import NO_ROOM
 from kerastune_llm.verbs.verb import run_verb
 
@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"kerastune: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except JobFailed as error:
+        print(f"kerastune: {error}", file=sys.stderr)
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         print("kerastune: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -243,8 +243,13 @@ class OptimConfig(Group):
 class RuntimeConfig(Group):
     """Devices, precision and chance."""
 
-    strategy: Literal["auto", "one", "mirrored"] = Field(
-        "auto", description="auto: all GPUs if there are several, else one device"
+    strategy: Literal["auto", "one", "mirrored", "multiworker"] = Field(
+        "auto",
+        description="auto: the workers that TF_CONFIG or Slurm name, else all GPUs if "
+        "there are several, else one device",
+    )
+    worker_timeout: PositiveFloat = Field(
+        600.0, description="seconds to wait for the other workers to arrive"
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="mixed_float16 is refused for T5, where it gives NaN"

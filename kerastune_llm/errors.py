@@ -1,4 +1,4 @@
-"""Errors whose cause is the user's input, and the nearest-name helper they share."""
+"""Errors that are said without a traceback, and the nearest-name helper they share."""
 
 import difflib
 from collections.abc import Iterable
@@ -49,6 +49,10 @@ class UserErrors(UserError):
             lines = (f"{n}. {p}" for n, p in enumerate(self.problems, start=1))
             text = f"{len(self.problems)} problems:\n" + "\n".join(lines)
         super().__init__(text)
+
+
+class JobFailed(RuntimeError):
+    """Something else than the input ended the work: the command line exits with 1."""
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> tuple[str, ...]:

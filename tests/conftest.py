@@ -9,6 +9,7 @@ collect_ignore_glob = [
     "reference/*.py",
     "benchmarks/*.py",
     "methods/*_replicas.py",
+    "commands/worker_dies.py",
     "training/score_replicas.py",
     "training/split_batches.py",
 ]

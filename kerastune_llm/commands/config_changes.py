@@ -26,6 +26,7 @@ CHANGEABLE = frozenset(
         "optim.max_steps",
         "optim.accumulate_steps",
         "runtime.strategy",
+        "runtime.worker_timeout",
         "runtime.jit",
         "runtime.trunk_cache_memory",
         "runtime.checkpoint_every",

@@ -22,7 +22,7 @@ from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.step import compile_model
-from kerastune_llm.training.strategy import get_strategy
+from kerastune_llm.training.workers import own_share
 
 
 def planned_steps(config: RunConfig, rows: int) -> Steps:
@@ -33,7 +33,12 @@ def planned_steps(config: RunConfig, rows: int) -> Steps:
 
 
 def compiled_model(
-    job: Job, method: Method, training: Split | StreamedSplit, total_steps: int
+    job: Job,
+    method: Method,
+    training: Split | StreamedSplit,
+    total_steps: int,
+    *,
+    strategy: tf.distribute.Strategy,
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
     config, optim = job.config, job.config.optim
@@ -43,7 +48,7 @@ def compiled_model(
         warmup=optim.warmup,
         total_steps=total_steps,
     )
-    with get_strategy(config.runtime.strategy).scope():
+    with strategy.scope():
         model = load_model(
             config.model,
             kind=job.model_kind,
@@ -102,8 +107,9 @@ def fit(
     position = divmod(resumption.batches, steps.per_epoch)
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
+    batches = _batches(watch.job, model, training, steps.total, resumption.batches)
     model.fit(
-        _batches(watch.job, model, training, steps.total, resumption.batches),
+        own_share(batches, model.distribute_strategy),
         epochs=steps.epochs,
         steps_per_epoch=steps.per_epoch,
         verbose=0,

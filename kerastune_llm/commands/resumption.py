@@ -79,7 +79,7 @@ def take_up(
     total_steps: int,
     marks: Mapping[str, str],
 ) -> None:
-    """Bring the model and the logs to where the run goes on.
+    """Bring the model to where the run goes on.
 
     Args:
         run: The run directory.
@@ -109,6 +109,10 @@ def take_up(
     if resumption.folder is not None:
         restore_checkpoint(resumption.folder, model)
     _say(resumption, model, total_steps)
+
+
+def forget_repeated(run: RunDir, resumption: Resumption) -> None:
+    """Remove from the run directory what comes after the point where it goes on."""
     for folder in run.saved_checkpoints():
         if resumption.folder is None or folder.name > resumption.folder.name:
             shutil.rmtree(folder)

@@ -22,9 +22,21 @@ from kerastune_llm.commands.job import (
     with_bundled_settings,
     with_learning_rate,
 )
+from kerastune_llm.commands.own_folder import own_folder
 from kerastune_llm.commands.parameters import show_parameters
-from kerastune_llm.commands.resumption import Resumption, find_resumption, take_up
-from kerastune_llm.commands.splits import load_splits, say_duplicates, say_truncation
+from kerastune_llm.commands.resumption import (
+    Resumption,
+    find_resumption,
+    forget_repeated,
+    take_up,
+)
+from kerastune_llm.commands.splits import (
+    Split,
+    StreamedSplit,
+    load_splits,
+    say_duplicates,
+    say_truncation,
+)
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
@@ -40,6 +52,8 @@ from kerastune_llm.training.interrupt import StoppedAtOnce, graceful_interrupt
 from kerastune_llm.training.model_state import frozen_fingerprint
 from kerastune_llm.training.precision import set_precision
 from kerastune_llm.training.seed import seed_everything
+from kerastune_llm.training.strategy import get_strategy
+from kerastune_llm.training.workers import Workers, losing_workers
 
 
 @dataclass(frozen=True)
@@ -83,11 +97,10 @@ def train(
         config = changed_config(run, config.given())
         return train_in(run, config, callbacks=callbacks, is_resumed=True)
     config = with_method_of_adapter(config)
-    run = RunDir.create(
-        config.output
-        or new_run_path(config.task.name, Path(config.model).name, config.method.name)
+    path = config.output or new_run_path(
+        config.task.name, Path(config.model).name, config.method.name
     )
-    return train_in(run, config, callbacks=callbacks)
+    return train_in(RunDir(path), config, callbacks=callbacks)
 
 
 def train_in(
@@ -97,11 +110,21 @@ def train_in(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     is_resumed: bool = False,
 ) -> TrainResult:
-    """Run a configuration in a run directory, from its last checkpoint if resumed."""
+    """Run a configuration in a run directory, from its last checkpoint if resumed.
+
+    Raises:
+        JobFailed: Another of several workers was lost.
+    """
     method = make_method(config.method.name, config.method.options)
+    name = config.runtime.strategy
     with contextlib.ExitStack() as at_end:
-        at_end.callback(run.discard_unbegun)
-        at_end.enter_context(logging_to(run.log))
+        own = at_end.enter_context(own_folder(run, name, is_resumed=is_resumed))
+        at_end.callback(own.discard_unbegun)
+        at_end.enter_context(logging_to(own.log))
+        at_end.enter_context(losing_workers())
+        # Before any other work of TensorFlow's, where there are several workers.
+        strategy = get_strategy(name, worker_timeout=config.runtime.worker_timeout)
+        workers = Workers(strategy)
         resumption = find_resumption(run) if is_resumed else Resumption()
         config = with_learning_rate(with_bundled_settings(config))
         seed_everything(config.runtime.seed)
@@ -112,13 +135,11 @@ def train_in(
         if not config.from_scratch:
             # Reads headers only: no row is read for a model without weights.
             find_tensors(resolve_source(config.model))
-        job, training, validation = load_splits(job)
-        say_truncation("training", training)
-        say_truncation("validation", validation)
-        say_duplicates(job, training, validation)
-
+        job, training, validation = _loaded(job)
         steps = planned_steps(config, training.count)
-        model, parameters = compiled_model(job, method, training, steps.total)
+        model, parameters = compiled_model(
+            job, method, training, steps.total, strategy=strategy
+        )
         show_parameters(parameters)
         marks = {
             "training rows": training.mark,
@@ -126,13 +147,12 @@ def train_in(
         }
         if is_resumed:
             take_up(run, resumption, model, total_steps=steps.total, marks=marks)
-            say_changes(run, config)
-        begin_run(run, job)
-
+        if workers.is_chief:
+            _begin(run, job, resumption if is_resumed else None)
         of_method = method_callbacks(method, model, steps.total)
         with graceful_interrupt() as interrupt:
             watch = Watch(
-                run,
+                own,
                 job,
                 model,
                 validation,
@@ -143,17 +163,37 @@ def train_in(
             with contextlib.closing(watch), contextlib.suppress(StoppedAtOnce):
                 fit(watch, training, resumption, [*of_method, *callbacks, interrupt])
             if interrupt.requested:
-                return _interrupted(run, watch)
-        return _finished(run, job, watch, parameters, training.count)
+                _save_interrupted(run, watch)
+        if workers.is_chief and not interrupt.requested:
+            _finish(run, job, watch, parameters, training.count)
+        workers.wait()
+        return TrainResult(run.path, watch.best or {}, interrupt.requested)
 
 
-def _finished(
+def _loaded(job: Job) -> tuple[Job, Split | StreamedSplit, Split | None]:
+    """The job with its labels known, and its rows; says what is to be known of them."""
+    job, training, validation = load_splits(job)
+    say_truncation("training", training)
+    say_truncation("validation", validation)
+    say_duplicates(job, training, validation)
+    return job, training, validation
+
+
+def _begin(run: RunDir, job: Job, resumption: Resumption | None) -> None:
+    """Make the run directory that of a run that begins, or goes on."""
+    if resumption is not None:
+        forget_repeated(run, resumption)
+        say_changes(run, job.config)
+    begin_run(run, job)
+
+
+def _finish(
     run: RunDir,
     job: Job,
     watch: Watch,
     parameters: ParameterTable,
     training_rows: int,
-) -> TrainResult:
+) -> None:
     if watch.best is None:
         watch.save_model()
     facts = {
@@ -166,14 +206,12 @@ def _finished(
         "peak_memory": own_peak_memory(),
     }
     finish_run(run, job, watch.best, facts)
-    metrics = watch.best or {}
-    if metrics:
-        show_table("validation", ["metric", "value"], metrics.items())
+    if watch.best:
+        show_table("validation", ["metric", "value"], watch.best.items())
     say_what_next(run, job)
-    return TrainResult(run.path, metrics, interrupted=False)
 
 
-def _interrupted(run: RunDir, watch: Watch) -> TrainResult:
+def _save_interrupted(run: RunDir, watch: Watch) -> None:
     """Save what there is: the state to resume from and, as yet without a best, this."""
     watch.save_checkpoint()
     if watch.best is None:
@@ -182,4 +220,3 @@ def _interrupted(run: RunDir, watch: Watch) -> TrainResult:
     console.print(
         f"interrupted after update {step:,}; go on with  kerastune resume {run.path}"
     )
-    return TrainResult(run.path, watch.best or {}, interrupted=True)

@@ -21,10 +21,11 @@ from kerastune_llm.training.callbacks import (
 )
 from kerastune_llm.training.checkpoint import save_checkpoint
 from kerastune_llm.training.checkpointing import Checkpoints
-from kerastune_llm.training.interrupt import Interrupt
+from kerastune_llm.training.interrupt import Interrupt, StoppedAtOnce
 from kerastune_llm.training.progress import Progress
 from kerastune_llm.training.scoring import Scores
 from kerastune_llm.training.tensorboard import TensorBoardLog
+from kerastune_llm.training.workers import Workers
 
 SAMPLES = 10
 LOGGED_STEPS = 500
@@ -61,6 +62,9 @@ class StopAfter(keras.callbacks.Callback):
 class Watch:
     """The callbacks of a run, and what they remember of it.
 
+    Of several workers the chief alone evaluates and saves; the others wait for its
+    metrics, and come to the same decisions by them.
+
     Args:
         run: Where logs, checkpoints and the best model go.
         job: What is run.
@@ -89,6 +93,7 @@ class Watch:
         self.steps = steps
         self.interrupt = interrupt
         self.marks = marks
+        self._workers = Workers(model.distribute_strategy)
         self._seconds, self._began = 0.0, time.monotonic()
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
@@ -106,7 +111,7 @@ class Watch:
             run.tensorboard,
             every=self._log.every,
             steps_per_epoch=steps.per_epoch,
-            samples=self._samples,
+            samples=self._samples if self._workers.is_chief else None,
         )
         self._evaluations = Evaluate(
             self._evaluate,
@@ -169,15 +174,20 @@ class Watch:
 
     def save_model(self) -> None:
         """Make the model as it is now the run's model."""
-        save_trained(
-            self.model, self.job, whole=self.run.model, adapter=self.run.adapter
-        )
+        if self._workers.is_chief:
+            save_trained(
+                self.model, self.job, whole=self.run.model, adapter=self.run.adapter
+            )
 
     def _save_best(self) -> None:
+        if not self._workers.is_chief:
+            return
         self.save_model()
         write_jsonl(self.run.predictions("validation"), self._latest.records)
 
     def _save_checkpoint(self, batches: int) -> None:
+        if not self._workers.is_chief:
+            return
         # What is written of the curves so far must not be lost with this process.
         self._board.flush()
         step = completed_steps(self.model)
@@ -206,17 +216,27 @@ class Watch:
         return stops
 
     def _evaluate(self) -> dict[str, float]:
-        # The checkpoint before it is written: a signal need not wait.
-        with self.interrupt.at_once():
-            self._latest = self._scorer.score(
-                self.validation.rows,
-                self.validation.tokenised,
-                on_batch=self._progress.on_scored,
-            )
-        metrics = self._latest.metrics
+        metrics = self._workers.from_chief(self._scored)
+        if metrics is None:
+            self.interrupt.requested = True
+            raise StoppedAtOnce
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         console.print(f"step {completed_steps(self.model)}: {shown}")
         return metrics
+
+    def _scored(self) -> dict[str, float] | None:
+        """The metrics of the model as it is; `None` where a signal came."""
+        try:
+            # The checkpoint before it is written: a signal need not wait.
+            with self.interrupt.at_once():
+                self._latest = self._scorer.score(
+                    self.validation.rows,
+                    self.validation.tokenised,
+                    on_batch=self._progress.on_scored,
+                )
+        except StoppedAtOnce:
+            return None
+        return self._latest.metrics
 
     def _samples(self) -> list[dict]:
         records = self._latest.records

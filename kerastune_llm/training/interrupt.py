@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from kerastune_llm.backend import keras
+from kerastune_llm.training.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ class StoppedAtOnce(KeyboardInterrupt):
 
 class Interrupt(keras.callbacks.Callback):
     """Stops `fit` after the step in which a signal came; pass it as a callback.
+
+    Of several workers, all stop after the same step, whichever got the signal.
 
     Args:
         requested: Whether a signal came; read it after `fit`.
@@ -46,7 +49,8 @@ class Interrupt(keras.callbacks.Callback):
             self._is_at_once = False
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.requested:
+        if Workers(self.model.distribute_strategy).any(self.requested):
+            self.requested = True
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

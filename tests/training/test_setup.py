@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 
 import numpy as np
 import pytest
@@ -73,7 +72,7 @@ def test_float16_is_refused_for_t5(model_type):
 def test_unknown_precision_and_strategy():
     with pytest.raises(UserError, match="Did you mean .*mixed_float16"):
         set_precision("float16", "bert")
-    with pytest.raises(UserError, match=re.escape("Did you mean mirrored?")):
+    with pytest.raises(UserError, match="Did you mean mirrored"):
         get_strategy("miror")
 
 

@@ -1,0 +1,1 @@
+"""Scripts that `kerastune launch --print` fills in."""

@@ -1,0 +1,139 @@
+"""`kerastune launch`: workers here, and the files that start them elsewhere."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+import kerastune_llm
+from kerastune_llm.cli import main
+from kerastune_llm.commands.launch import launch
+from kerastune_llm.config import merge
+from kerastune_llm.models.checkpoint import save_model
+from tests.commands.runs import tiny_job
+from tests.commands.worker_dies import LAST
+from tests.tiny_models import tiny
+from tests.tiny_tokenizers import fast_tokenizer
+
+DIES = Path(__file__).with_name("worker_dies.py")
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> dict:
+    """Without dropout, which differs by replica; not Adam, which enlarges rounding."""
+    folder = tmp_path_factory.mktemp("job")
+    job = tiny_job(folder)
+    rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = tiny("bert", num_labels=2, **rates)
+    save_model(model, fast_tokenizer(with_types=True), folder / "bert")
+    return merge(job, {"optim": {"name": "sgd", "learning_rate": 0.1}})
+
+
+@pytest.fixture(scope="module")
+def alone(job, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("alone") / "run"
+    return kerastune_llm.train({**job, "output": output}).run
+
+
+@pytest.fixture(scope="module")
+def broken(job, tmp_path_factory) -> tuple[Path, int, str]:
+    """A run of two workers, the second of which is killed after update 7."""
+    folder = tmp_path_factory.mktemp("workers")
+    config = folder / "config.json"
+    config.write_text(json.dumps({**job, "output": str(folder / "run")}))
+    errors = folder / "errors.txt"
+    with errors.open("w") as to:
+        code = subprocess.run(
+            [sys.executable, "-c", _LAUNCH, str(DIES), str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=to,
+            env={**os.environ, "TMPDIR": str(folder)},
+        ).returncode
+    return folder / "run", code, errors.read_text()
+
+
+_LAUNCH = """
+import sys
+from kerastune_llm.commands.launch import launch
+sys.exit(launch(sys.argv[2:], workers=2, program=[sys.executable, sys.argv[1]]))
+"""
+
+
+def history(run: Path) -> list[dict]:
+    lines = (run / "metrics.jsonl").read_text().split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
+def losses(run: Path) -> list[float]:
+    return [record["loss"] for record in history(run) if "loss" in record]
+
+
+@pytest.mark.slow
+def test_two_workers_have_the_losses_of_one_process(alone, broken):
+    run, _, _ = broken
+    found = losses(run)
+    assert len(found) >= LAST - 1
+    np.testing.assert_allclose(found, losses(alone)[: len(found)], rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_job_and_resume_goes_on(alone, broken):
+    run, code, errors = broken
+    assert code == 128 + 9
+    assert "worker 1 ended with code 137; ending the others" in errors
+    assert "Another worker (/job:worker/replica:0/task:1) was lost" in errors
+    assert "Traceback" not in errors
+    # What the others write for themselves is no part of it: one event file, one log.
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    assert not (run / "metrics.json").exists()
+    assert launch(["resume", str(run)], workers=2) == 0
+    np.testing.assert_allclose(losses(run), losses(alone), rtol=TOLERANCE)
+    one, two = (load_file(x / "model/model.safetensors") for x in (alone, run))
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, atol=TOLERANCE, err_msg=name)
+
+
+COMMAND = ["train", "cola", "--task.input-template", "{a} 'b' $c", "--output", "o"]
+
+
+def test_the_slurm_file_is_bash_that_runs_the_command(capsys, tmp_path):
+    assert main(["launch", "--print", "slurm", "--", *COMMAND]) == 0
+    script = tmp_path / "script.sh"
+    script.write_text(capsys.readouterr().out)
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    text = script.read_text()
+    assert "kerastune train cola" in text
+    assert "#SBATCH --nodes=2" in text
+
+
+def test_the_kubernetes_file_is_a_job_of_workers(capsys):
+    words = ["launch", "--print", "kubernetes", "--nodes", "3", "--", *COMMAND]
+    assert main(words) == 0
+    job = yaml.safe_load(capsys.readouterr().out)
+    assert job["kind"] == "TFJob"
+    workers = job["spec"]["tfReplicaSpecs"]["Worker"]
+    assert workers["replicas"] == 3
+    [container] = workers["template"]["spec"]["containers"]
+    assert container["command"] == ["kerastune", *COMMAND]
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--workers", "2"], "What are the workers to run?"),
+        (["--workers", "2", "--", "list"], "What are the workers to run?"),
+        (["--", "train", "cola"], "How many workers?"),
+        (["--workers", "2", "--print", "slurm", "--", "train"], "--print starts none"),
+        (["--workers", "2", "--port-base", "65535", "--", "train"], "no such ports"),
+    ],
+)
+def test_refusals(argv, message, capsys):
+    assert main(["launch", *argv]) == 2
+    assert message in capsys.readouterr().err
