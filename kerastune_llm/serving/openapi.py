@@ -59,50 +59,30 @@ def answers(*statuses: int) -> dict[int | str, Json]:
 
 ASKED = answers(400, 404, 408, 413, 503, 504)
 
-# `inputs` and `instances` exclude each other; other keys are not looked at.
-PREDICT = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "signature_name": _TEXT,
-                        "instances": _ROWS,
-                        "inputs": {"anyOf": [_ROWS, _OBJECT]},
-                    },
-                    "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
-                },
-                "examples": {
-                    "by row": {"value": {"instances": [{"sentence": "Dogs bark."}]}},
-                    "by column": {"value": {"inputs": {"sentence": ["Dogs bark."]}}},
-                },
-            }
-        },
+
+def _body(properties: Json, examples: Json, **rules: list[Any]) -> Json:
+    """What an operation takes: a JSON object; other keys of it are not looked at."""
+    fields = {"signature_name": _TEXT, **properties}
+    content = {
+        "schema": {"type": "object", "properties": fields, **rules},
+        "examples": {name: {"value": value} for name, value in examples.items()},
     }
-}
-CLASSIFY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "signature_name": _TEXT,
-                        "examples": {**_ROWS, "items": _OBJECT},
-                        "context": _OBJECT,
-                    },
-                    "required": ["examples"],
-                },
-                "examples": {
-                    "by row": {"value": {"examples": [{"sentence": "Dogs bark."}]}}
-                },
-            }
-        },
-    }
-}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+PREDICT = _body(
+    {"instances": _ROWS, "inputs": {"anyOf": [_ROWS, _OBJECT]}},
+    {
+        "by row": {"instances": [{"sentence": "Dogs bark."}]},
+        "by column": {"inputs": {"sentence": ["Dogs bark."]}},
+    },
+    oneOf=[{"required": ["instances"]}, {"required": ["inputs"]}],
+)
+CLASSIFY = _body(
+    {"examples": {**_ROWS, "items": _OBJECT}, "context": _OBJECT},
+    {"by row": {"examples": [{"sentence": "Dogs bark."}]}},
+    required=["examples"],
+)
 
 
 def description(app: "FastAPI", names: Sequence[str], has_keys: bool) -> Json:
