@@ -3,8 +3,6 @@
 import shlex
 from pathlib import Path
 
-import numpy as np
-
 from kerastune_llm.commands.console import console, logging_to, show_table
 from kerastune_llm.commands.cut_text import cut_text
 from kerastune_llm.commands.job import Job, assemble
@@ -30,6 +28,7 @@ from kerastune_llm.data.description import (
 from kerastune_llm.data.duplicates import count_repeated
 from kerastune_llm.data.raw_rows import reading_flags
 from kerastune_llm.data.render import render_targets, show_inputs
+from kerastune_llm.data.subsets import subset
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.data_plots import plot_token_lengths
 
@@ -182,9 +181,7 @@ def _say_repeated(job: Job, splits: Splits) -> None:
 
 def _show_examples(job: Job, split: Split) -> None:
     """Rows chosen by the seed, as the model is given them."""
-    count = min(EXAMPLES, len(split.rows))
-    rng = np.random.default_rng(job.config.runtime.seed)
-    rows = split.rows.select(np.sort(rng.permutation(len(split.rows))[:count]))
+    rows = subset(split.rows, EXAMPLES, seed=job.config.runtime.seed)
     texts = show_inputs(job.task, rows, as_text=job.as_text)
     targets = render_targets(job.task, rows)
     for row_id, text, target in zip(rows["id"], texts, targets, strict=True):

@@ -4,14 +4,13 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 from rich.table import Table
 from rich.text import Text
 
 from kerastune_llm.commands.console import console, show_table
 from kerastune_llm.commands.cut_text import cut_text
+from kerastune_llm.commands.page import render_page
 
 TEMPLATE = "show.html.jinja"
 
@@ -114,11 +113,4 @@ def as_csv(table: ReadingTable) -> str:
 
 def as_page(table: ReadingTable) -> str:
     """One HTML page that needs no other file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(TEMPLATE).render(table=table)
+    return render_page(TEMPLATE, table=table)

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
 from kerastune_llm import __version__
 from kerastune_llm.commands.console import console
+from kerastune_llm.commands.page import render_page
 from kerastune_llm.commands.report_plots import colour, plots
 from kerastune_llm.commands.report_runs import ReportedRun, read_runs
 from kerastune_llm.commands.report_samples import samples
@@ -77,15 +76,9 @@ def _check_place(output: Path) -> None:
 
 def render(runs: Sequence[ReportedRun]) -> str:
     """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     tasks = dict.fromkeys(run.config.task.name for run in runs)
-    return environment.get_template(TEMPLATE).render(
+    return render_page(
+        TEMPLATE,
         title=f"{', '.join(tasks)}: {', '.join(run.name for run in runs)}",
         version=__version__,
         runs=runs,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 
 from kerastune_llm.commands.console import console, logging_to, progress
 from kerastune_llm.commands.finished_run import load_scorer, load_untuned, open_run
@@ -21,6 +20,7 @@ from kerastune_llm.commands.reading_table import (
 )
 from kerastune_llm.commands.report_runs import ReportedRun, read_runs
 from kerastune_llm.commands.splits import tokenise_rows, validation_rows
+from kerastune_llm.data.subsets import random_places
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.load_report import shown
 from kerastune_llm.rundir import write_text
@@ -115,9 +115,8 @@ class _Chosen:
                 mend="train with --data.validation FILE",
             )
         self.run = run
-        draw = np.random.default_rng(run.config.runtime.seed)
-        places = draw.permutation(len(run.records))[:count]
-        self.places: list[int] = np.sort(places).tolist()
+        seed = run.config.runtime.seed
+        self.places = random_places(len(run.records), count, seed=seed)
         self.records: list[Record] = [run.records[place] for place in self.places]
 
     @cached_property

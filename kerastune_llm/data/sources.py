@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import datasets
-import numpy as np
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -14,6 +13,7 @@ from kerastune_llm.data.label_folders import read_label_folders
 from kerastune_llm.data.labels import discover_labels, encode_labels
 from kerastune_llm.data.readers import read_file
 from kerastune_llm.data.rows import Table, input_fields, to_dataset
+from kerastune_llm.data.subsets import subset
 from kerastune_llm.errors import UserError
 from kerastune_llm.tasks.task import Task
 
@@ -66,10 +66,7 @@ def load_rows(
     if len(rows) == 0:
         raise UserError(f"There are no rows in {names}.")
     logger.info("%s: %d rows from %s", split, len(rows), names)
-    if max_rows is None or max_rows >= len(rows):
-        return rows
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:max_rows]
-    return rows.select(np.sort(chosen))
+    return subset(rows, max_rows, seed=seed)
 
 
 def _tables(

@@ -27,8 +27,17 @@ def subset(
         return rows
     if by is not None:
         return rows.select(stratified(rows[by], max_rows, seed=seed))
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return rows.select(np.sort(order[:max_rows]))
+    return rows.select(random_places(len(rows), max_rows, seed=seed))
+
+
+def random_places(count: int, wanted: int, *, seed: int) -> list[int]:
+    """At most `wanted` of the places below `count`, at random, in their order.
+
+    >>> random_places(2, 5, seed=0), len(random_places(9, 5, seed=0))
+    ([0, 1], 5)
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[:wanted]).tolist()
 
 
 def stratified(values: Sequence[Hashable], count: int, *, seed: int) -> np.ndarray:
