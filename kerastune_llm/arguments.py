@@ -1,6 +1,7 @@
 """The parser of the command line: one subparser for each verb."""
 
 import argparse
+import textwrap
 
 from kerastune_llm import __version__
 from kerastune_llm.errors import UserError, unknown_name
@@ -43,10 +44,24 @@ def _parsers() -> Parsers:
             help=verb.summary,
             description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
             usage=f"kerastune {name} {verb.usage}",
-            epilog=f"example: {verb.example}",
+            epilog=f"example:\n  {in_lines(verb.example)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
     return parser, dict(subparsers.choices)
+
+
+def in_lines(command: str) -> str:
+    r"""A command broken into lines that a shell takes as one, for people to copy.
+
+    >>> print(in_lines("kerastune train squad " + "--data.train train.json " * 4))
+    kerastune train squad --data.train train.json --data.train train.json \
+        --data.train train.json --data.train train.json
+    """
+    lines = textwrap.wrap(
+        command, width=74, break_long_words=False, break_on_hyphens=False
+    )
+    return " \\\n    ".join(lines)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,5 +1,6 @@
 """The command line: what it answers, and what it refuses before any work."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from kerastune_llm.cli import main
 from kerastune_llm.registry import VERBS
+from tests.readme import parse
 
 
 def run(capsys, *argv: str) -> tuple[int, str, str]:
@@ -26,11 +28,23 @@ def test_help_names_every_verb(capsys):
 
 
 @pytest.mark.parametrize("verb", VERBS.names())
-def test_every_verb_has_help_with_an_example(verb, capsys):
+def test_the_example_in_every_help_can_be_copied_and_is_taken(
+    verb, capsys, monkeypatch
+):
     with pytest.raises(SystemExit) as done:
         main([verb, "--help"])
     assert done.value.code == 0
-    assert f"example: kerastune {verb}" in capsys.readouterr().out
+    example = capsys.readouterr().out.partition("example:\n")[2]
+    command = parse(example.replace("\\\n", " "))
+    assert command.words[:2] == ("kerastune", verb)
+    # All of the way to the work: the parser, and where it has one the configuration.
+    taken = []
+    without_work = dataclasses.replace(
+        VERBS.get(verb), run=lambda *given: taken.append(given) or 0
+    )
+    monkeypatch.setitem(VERBS._entries, verb, without_work)
+    assert main(command.words[1:]) == 0
+    assert taken
 
 
 def test_help_names_the_options_of_methods(capsys):
