@@ -13,6 +13,7 @@ from kerastune_llm.methods.method import StagedMethod, make_method
 from kerastune_llm.models.activations import activation_bytes, sizes_of, uses_of
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.model_config import load_config
+from kerastune_llm.models.operations import row_operations
 from kerastune_llm.models.surgery import (
     ParameterTable,
     shapes_only,
@@ -43,6 +44,7 @@ class Plan:
         input_tokens: Length of the inputs.
         target_tokens: Length of the targets; 0 for a classifier.
         needs: Memory by precision.
+        operations: Floating point operations of one row in one update.
     """
 
     parameters: ParameterTable
@@ -50,6 +52,7 @@ class Plan:
     input_tokens: int
     target_tokens: int
     needs: dict[str, MemoryNeed]
+    operations: int
 
     @property
     def rule_of_thumb(self) -> int:
@@ -92,6 +95,15 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
         variables = {n: p.variable for n, p in torch_parameters(model).items()}
         shapes = [tuple(variables[name].shape) for name in trained]
         uses = uses_of(layout, trained, sizes)
+        numbers = {n: v.shape.num_elements() for n, v in variables.items()}
+        operations = row_operations(
+            layout,
+            numbers,
+            trained,
+            uses,
+            input_tokens=lengths[0],
+            target_tokens=lengths[1],
+        )
     optim = config.optim
     # The sum of a batch's parts, and the gradients of the part at hand.
     gradients = (
@@ -109,7 +121,7 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
         for precision, width in PRECISIONS.items()
     }
     rows = -(-optim.batch_size // optim.accumulate_steps)
-    return Plan(parameters, rows, *lengths, needs)
+    return Plan(parameters, rows, *lengths, needs, operations)
 
 
 def _one_token(text: str) -> dict[str, list[int]]:

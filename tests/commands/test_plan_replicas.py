@@ -1,0 +1,109 @@
+"""How throughput should grow with the replicas, against sums made by hand."""
+
+import json
+
+import pytest
+
+from kerastune_llm.cli import main
+from kerastune_llm.commands.plan import make_plan
+from kerastune_llm.commands.plan_replicas import Machines, one_update
+from kerastune_llm.config import RunConfig
+from kerastune_llm.models.model_config import load_config
+from kerastune_llm.training.scaling import Link, Update
+from tests.models.test_surgery import FLAN_T5_BASE
+from tests.tiny_models import tiny
+
+# Matrices of flan-t5-base: four of 768 x 768 in an attention, three of 768 x 2048 in a
+# feed-forward layer; keys and values of the decoder's second attention apart, which
+# are made of the input.
+SQUARE, WIDE, HEAD = 768 * 768, 768 * 2048, 32128 * 768
+OF_INPUT = 12 * (4 * SQUARE + 3 * WIDE) + 12 * 2 * SQUARE
+OF_TARGET = 12 * (6 * SQUARE + 3 * WIDE) + HEAD
+LORA_OF_ATTENTION = 2 * 2 * 768 * 32
+INPUT, TARGET = 512, 64
+
+
+@pytest.fixture(scope="module")
+def flan_t5_base(tmp_path_factory):
+    """A folder with the configuration alone."""
+    folder = tmp_path_factory.mktemp("flan-t5-base")
+    config = {**FLAN_T5_BASE, "model_type": "t5", "is_encoder_decoder": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def made(model, **values):
+    data = {"max_input_tokens": INPUT, "max_target_tokens": TARGET}
+    values = {"task": "custom", "model": str(model), "data": data, **values}
+    return make_plan(RunConfig.parse(values), load_config(str(model)))
+
+
+def test_full_training_of_flan_t5_base(flan_t5_base):
+    plan = made(flan_t5_base)
+    assert plan.operations == 6 * (OF_INPUT * INPUT + OF_TARGET * TARGET)
+    update = one_update(plan, 8, Machines(teraflops=50.0))
+    assert update.gradient_bytes == 247_577_856 * 4 == 990_311_424
+    assert update.seconds == pytest.approx(8 * plan.operations / 50e12)
+
+
+def test_lora_leaves_out_the_gradients_of_the_base(flan_t5_base):
+    plan = made(flan_t5_base, method={"name": "lora", "rank": 32, "alpha": 32})
+    added = 12 * LORA_OF_ATTENTION * (INPUT + 2 * TARGET)
+    base = OF_INPUT * INPUT + OF_TARGET * TARGET
+    assert plan.operations == 4 * base + 6 * added
+    update = one_update(plan, 8, Machines())
+    assert update.gradient_bytes == 3_538_944 * 4 == 14_155_776
+
+
+def test_a_head_alone_needs_no_backward_pass(tmp_path):
+    tiny("bert").config.save_pretrained(tmp_path)
+    plan = made(tmp_path, task="cola", method="head")
+    # Two blocks: four matrices of 16 x 16, two of 16 x 32; the head of 3 x 16.
+    blocks = 2 * (4 * 16 * 16 + 2 * 16 * 32)
+    assert plan.operations == 2 * blocks * plan.input_tokens + 4 * 3 * 16
+
+
+def test_the_sum_takes_what_a_ring_takes():
+    full = Update(gradient_bytes=990_311_424, seconds=0.1, rows=8)
+    fast = Link(bytes_per_second=12.5e9, latency=0.0)
+    # 2 x 7 / 8 of 0.99 GB at 12.5 GB/s.
+    assert full.sum_seconds(8, fast) == pytest.approx(0.13864, rel=1e-4)
+    assert full.efficiency(8, fast) == pytest.approx(0.1 / 0.23864, rel=1e-4)
+    assert full.rows_per_second(8, fast) == pytest.approx(64 / 0.23864, rel=1e-4)
+    assert full.efficiency(1, fast) == 1.0
+    # Six messages go round twice, but for the last step: 6 x 2 x 255 x 10 us.
+    slow = Link(bytes_per_second=1e30, latency=10e-6)
+    assert full.sum_seconds(256, slow) == pytest.approx(0.0306)
+
+
+def test_where_it_stops_growing():
+    update = Update(gradient_bytes=0, seconds=0.012, rows=1)
+    # As long as the computing: 12 (n - 1) x 10 us = 12 ms at n = 101.
+    assert update.largest(0.5, Link(1.0, 10e-6)) in (100, 101)
+    assert update.largest(0.5, Link(1.0, 1e-15)) is None
+    assert Update(10**12, 0.01, 1).largest(0.5, Link(1e9, 0.0)) == 1
+
+
+def test_the_command_says_that_it_is_on_paper(flan_t5_base, capsys):
+    command = ["plan", "--model", str(flan_t5_base), "--method", "lora"]
+    command += ["--replicas", "1,256", "--link-gbps", "10", "--optim.batch-size", "4"]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "full: 990.311 MB of gradients" in shown
+    assert "lora: 3.539 MB of gradients" in shown  # of rank 8, a quarter of 32
+    assert "1,024" in shown and "10 Gbit/s" in shown
+    assert "On paper, none of it measured" in shown
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--replicas 1,x", "How many replicas?"),
+        ("--replicas 0", "How many replicas?"),
+        ("--replicas 8 --link-gbps 0", "must be positive"),
+        ("--replicas 8 --device-tflops nan", "must be positive"),
+    ],
+)
+def test_refusals(flags, message, capsys):
+    assert main(["plan", "cola", "--model", "minilm", *flags.split()]) == 2
+    assert message in capsys.readouterr().err
