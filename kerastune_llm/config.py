@@ -24,7 +24,8 @@ from kerastune_llm.config_groups import (
     TaskConfig,
 )
 from kerastune_llm.config_values import named
-from kerastune_llm.errors import UserError, UserErrors, nearest
+from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.flag_names import unknown_flag
 from kerastune_llm.recipes import PREFIX, read_recipe
 from kerastune_llm.registry import TASKS, run_definitions
 
@@ -178,12 +179,16 @@ def _as_user_error(detail: Mapping[str, Any]) -> UserError:
     """One of pydantic's errors in the words of the command line."""
     path = tuple(part for part in detail["loc"] if isinstance(part, str))
     if detail["type"] == "extra_forbidden":
-        return unknown_flag(flag(path))
+        return unknown_flag(
+            flag(path), [each for each in flags() if each != "--task.name"]
+        )
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):
         return UserError(f"{_shown(path)}: {cause}")
     if detail["type"] == "missing":
-        return UserError(f"{_shown(path)} is required.")
+        shown = _shown(path)
+        mend = "`kerastune list tasks` names them" if shown == "TASK" else None
+        return UserError(f"{shown} is required.", mend=mend)
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return UserError(f"{_shown(path)} {message}.", received=detail["input"])
 
@@ -195,13 +200,3 @@ def _shown(path: tuple[str, ...]) -> str:
     while len(path) > 1 and path not in names:
         path = path[:-1]
     return names.get(path, flag(path))
-
-
-def unknown_flag(name: str, known: tuple[str, ...] = ()) -> UserError:
-    """The error for a flag that does not exist, with the nearest of the known ones."""
-    alike = nearest(name, {*(known or flags())} - {"--task.name"})
-    return UserError(
-        f"Unknown flag {name}.",
-        accepted=f"did you mean {' or '.join(alike)}?" if alike else None,
-        mend=None if alike else "`kerastune train --help` lists all flags",
-    )

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from kerastune_llm.config_values import Columns, Interval, Names, Rates
+from kerastune_llm.config_values import Columns, Interval, Names, Rates, TaskName
 from kerastune_llm.registry import (
     AUGMENTATIONS,
     METHODS,
@@ -43,7 +43,9 @@ def _registered(registry: Registry) -> Any:
 class TaskConfig(Group):
     """The task and what is changed about it."""
 
-    name: str = Field(description="task to train; `kerastune list tasks` names them")
+    name: TaskName = Field(
+        description="task to train; `kerastune list tasks` names them"
+    )
     kind: Literal["seq2seq", "classification", "regression", "multilabel"] | None = (
         Field(
             None,
@@ -83,8 +85,6 @@ class TaskConfig(Group):
     metrics: Names | None = Field(
         None, description="metrics; `kerastune list metrics` names them"
     )
-
-    _check_name = _registered(TASKS)
 
     @field_validator("metrics")
     @classmethod

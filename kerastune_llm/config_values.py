@@ -1,9 +1,13 @@
 """How values of RunConfig are written on the command line: lists, pairs, intervals."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
+
+from kerastune_llm.errors import UserError
+from kerastune_llm.registry import TASKS
 
 
 def _split_commas(value: object) -> object:
@@ -40,6 +44,19 @@ def _rates(value: object) -> object:
         raise ValueError(f"must be {shown}, or pairs such as squad=2,cola=1") from None
 
 
+def _known_task(name: str) -> str:
+    if name not in TASKS.names() and Path(name).suffix:
+        raise UserError(
+            "A file is not a task.",
+            received=name,
+            mend=f"kerastune train custom --data.train {name} "
+            '--task.input-template "{COLUMN}" --task.label-column COLUMN, or '
+            '--task.target-template "{COLUMN}"',
+        )
+    TASKS.get(name)
+    return name
+
+
 def named(value: object) -> object:
     """A bare name as the group it stands for.
 
@@ -53,3 +70,4 @@ Interval = Annotated[int | str, BeforeValidator(_interval)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]
 Rates = Annotated[str | dict[str, float], BeforeValidator(_rates)]
+TaskName = Annotated[str, AfterValidator(_known_task)]

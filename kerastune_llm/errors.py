@@ -58,10 +58,20 @@ class JobFailed(RuntimeError):
 def nearest(name: str, names: Iterable[str], count: int = 3) -> tuple[str, ...]:
     """The `count` names most like `name`, best first; empty when none is alike.
 
+    Capitals do not count, and those that begin with `name` come after the others.
+
     >>> nearest("sqad", ["squad", "cola", "squad_v2"])
     ('squad', 'squad_v2')
+    >>> nearest("LoRA", ["lora", "dora"]), nearest("cola", ["cola-distilbert", "imdb"])
+    (('lora',), ('cola-distilbert',))
     """
-    return tuple(difflib.get_close_matches(name, list(names), n=count, cutoff=0.5))
+    lower = {each.lower(): each for each in names}
+    wanted = name.lower()
+    if wanted in lower:
+        return (lower[wanted],)
+    alike = difflib.get_close_matches(wanted, list(lower), n=count, cutoff=0.5)
+    begun = sorted(each for each in lower if wanted and each.startswith(wanted))
+    return tuple(lower[each] for each in dict.fromkeys([*alike, *begun]))[:count]
 
 
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> UserError:

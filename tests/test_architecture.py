@@ -24,6 +24,7 @@ LEVELS = (
         "recipes",
         "rundir",
         "errors",
+        "flag_names",
         "backend",
     },
 )

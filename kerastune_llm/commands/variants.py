@@ -70,7 +70,10 @@ def parse_variants(text: str) -> tuple[Variant, ...]:
         if part and not _add_option(found[-1][1], part):
             problems.append(_not_an_option(part))
     if not found and not problems:
-        problems.append(UserError("--methods must name the methods.", accepted=SYNTAX))
+        example = "--methods full,lora,head"
+        problems.append(
+            UserError("--methods must name the methods.", accepted=SYNTAX, mend=example)
+        )
     variants = tuple(Variant(name, options) for name, options in found)
     problems += _unsuitable(variants)
     if problems:

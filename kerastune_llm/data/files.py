@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ def check_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise UserError("The data file is empty.", received=str(path))
+
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @contextmanager
@@ -63,6 +67,16 @@ def open_text(path: Path, newline: str | None = "\n") -> Iterator[TextIO]:
             raise _not_utf8(path) from error
 
 
+def _converted(path: Path, is_utf_16: bool) -> str:
+    """The command that makes a file with a suffix that says the same of it."""
+    name, dot, suffix = path.name.removesuffix(".gz").partition(".")
+    to = shlex.quote(str(path.with_name(f"{name}-utf8{dot}{suffix}")))
+    read = "gzip -dc" if path.suffix == ".gz" else "cat"
+    encoding = "UTF-16" if is_utf_16 else "WINDOWS-1252"
+    command = f"{read} {shlex.quote(str(path))} | iconv -f {encoding} -t UTF-8 > {to}"
+    return command if is_utf_16 else f"{command}, with the encoding it really has"
+
+
 def _not_utf8(path: Path) -> UserError:
     """The error with its place, which the text reader knows only within its buffer."""
     offset = 0
@@ -75,8 +89,7 @@ def _not_utf8(path: Path) -> UserError:
                 return UserError(
                     f"{path}, line {number}: not UTF-8 text "
                     f"(byte {line[error.start]:#04x} at offset {offset}).",
-                    mend=f"iconv -f LATIN1 -t UTF-8 {path} > {path}.utf8, "
-                    "with the encoding it really has",
+                    mend=_converted(path, offset == 0 and line[:2] in _UTF_16),
                 )
             offset += len(line)
     return UserError("The file changed while it was read.", received=str(path))

@@ -24,6 +24,7 @@ from kerastune_llm.tasks.task import Row
 
 logger = logging.getLogger(__name__)
 
+_TOO_MANY = {".csv": 'quotes around a field with commas in it: "a, b"'}
 PlacedRow = tuple[str, Row]
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".tsv", ".csv", ".parquet")
 
@@ -57,6 +58,7 @@ def read_file(
             "The form of the data file is not known from its name.",
             accepted=", ".join(SUFFIXES) + ", each also with .gz",
             received=str(path),
+            mend="give it the suffix of what it is; save a spreadsheet as csv, UTF-8",
         )
     check_file(path)
     if suffix == ".tsv":
@@ -91,13 +93,20 @@ def _read_json(path: Path) -> Iterator[PlacedRow]:
         raise UserError(
             f"{path} holds no rows.",
             accepted='a list of objects, {"data": [...]}, or SQuAD\'s json',
-            received=f"json of type {type(content).__name__}",
+            received=_described(content),
+            mend='from pandas: to_json("rows.jsonl", orient="records", lines=True)',
         )
     if squad_json.is_squad(rows):
         yield from squad_json.read(path, rows)
         return
     for number, row in enumerate(rows, start=1):
         yield f"row {number}", _object(row, path, f"row {number}")
+
+
+def _described(content: Any) -> str:
+    if isinstance(content, dict):
+        return f"an object with {', '.join(content)}"[:80]
+    return f"json of type {type(content).__name__}"
 
 
 def _read_jsonl(path: Path) -> Iterator[PlacedRow]:
@@ -157,7 +166,7 @@ def _read_csv(path: Path) -> Iterator[PlacedRow]:
     csv.field_size_limit(sys.maxsize)
     columns: Sequence[str] = ()
     with open_text(path, newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, strict=True, delimiter=_delimiter(path))
         last_line = 0
         try:
             for fields in reader:
@@ -176,6 +185,20 @@ def _read_csv(path: Path) -> Iterator[PlacedRow]:
             ) from error
 
 
+def _delimiter(path: Path) -> str:
+    """A comma; what parts the names in the first line, where no comma does.
+
+    Spreadsheets write semicolons where the comma is the decimal point.
+    """
+    with open_text(path) as file:
+        header = next(filter(str.strip, file), "")
+    others = [sign for sign in (";", "\t") if sign in header]
+    if "," in header or not others:
+        return ","
+    logger.info("%s: %r parts its fields", path, others[0])
+    return others[0]
+
+
 def _check_header(path: Path, columns: Sequence[str]) -> None:
     doubled = sorted({name for name in columns if columns.count(name) > 1})
     if doubled:
@@ -190,6 +213,7 @@ def _named(path: Path, number: int, columns: Sequence[str], fields: list[str]) -
             f"{path}, line {number}: wrong number of fields.",
             accepted=f"{len(columns)}: {', '.join(columns)}",
             received=f"{len(fields)}: {', '.join(fields)[:80]}",
+            mend=None if len(fields) < len(columns) else _TOO_MANY.get(path.suffix),
         )
     return dict(zip(columns, fields, strict=True))
 

@@ -4,6 +4,7 @@ A seq2seq row has `target` (text) and `references` (list of texts), a labelled o
 `label`; `row_labels` says what that is.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ from kerastune_llm.errors import nearest
 from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
 
 CHUNK = 10_000
+_ABSENT = object()
 # What rows of a task with a `group_column` have there, empty text where it is absent.
 GROUP = "group"
 
@@ -123,27 +125,69 @@ def _renamed(task: Task, raw: Row) -> Row:
     row = dict(raw)
     for name, source in task.columns.items():
         row.pop(name, None)
-        if source in raw:
-            row[name] = raw[source]
+        found = _at(raw, source)
+        if found is not _ABSENT:
+            row[name] = found
     return row
+
+
+def _at(raw: Row, source: str) -> Any:
+    """A column, or with dots between the names what is in an object in a column.
+
+    >>> _at({"review": {"text": "good"}}, "review.text")
+    'good'
+    """
+    if source in raw:
+        return raw[source]
+    place: Any = raw
+    for name in source.split("."):
+        if not isinstance(place, Mapping) or name not in place:
+            return _ABSENT
+        place = place[name]
+    return place
 
 
 def _present(task: Task, row: Row, name: str) -> Any:
     """The value of a column, which must be there and not be null."""
     source = task.columns.get(name, name)
     if name not in row:
-        alike = nearest(source, row, count=1) or ("COLUMN",)
         is_label = task.has_labels and name == task.label_column
         option = "label-column " if is_label else f"columns {name}="
         raise ColumnError(
             source,
             "the column is missing",
-            accepted=f"there are {', '.join(map(str, row))}",
-            mend=f"--task.{option}{alike[0]}",
+            accepted=f"there are {', '.join(map(_shown, _columns(row)))}",
+            mend=f"--task.{option}{_likely(source, row)}",
         )
     if row[name] is None:
         raise ColumnError(source, "the value is null", mend="fill it or drop the row")
     return row[name]
+
+
+def _columns(row: Row) -> Iterator[str]:
+    """The columns of a row, and the ways to what is in those that are objects.
+
+    >>> list(_columns({"id": 1, "review": {"text": "good", "lang": {"code": "en"}}}))
+    ['id', 'review.text', 'review.lang.code']
+    """
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value:
+            yield from (f"{name}.{part}" for part in _columns(value))
+        else:
+            yield str(name)
+
+
+def _shown(column: str) -> str:
+    """A name as it is, in quotes where its ends could not be seen."""
+    return column if column.strip() == column else repr(column)
+
+
+def _likely(source: str, row: Row) -> str:
+    columns = {column.rpartition(".")[2]: column for column in _columns(row)}
+    alike = nearest(source, columns, count=1)
+    if not alike:
+        return "COLUMN, one of these; the first line of csv and tsv names the columns"
+    return shlex.quote(columns[alike[0]])
 
 
 def _text(task: Task, row: Row, name: str) -> str:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import subprocess
 
 import pyarrow
 import pyarrow.parquet
@@ -146,6 +147,8 @@ REFUSALS = {
         r"data\[0\].paragraphs\[0\]: 'co",
     ),
     "unknown form": ("rows.xlsx", b"x", "not known from its name"),
+    "a spreadsheet": ("rows.xlsx", b"PK", "save a spreadsheet as csv, UTF-8"),
+    "a comma too many": ("rows.csv", "q,a\n1, 2,3\n", "quotes around a field with"),
 }
 
 
@@ -156,6 +159,36 @@ def test_refusals(tmp_path, case):
     with pytest.raises(UserError, match=message) as caught:
         rows_of(path)
     assert str(path) in str(caught.value)
+
+
+def test_columns_instead_of_rows(tmp_path):
+    path = write(tmp_path, "rows.json", '{"q": ["x"], "a": ["y"]}')
+    with pytest.raises(UserError, match="an object with q, a") as caught:
+        rows_of(path)
+    assert 'to_json("rows.jsonl", orient="records", lines=True)' in str(caught.value)
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_csv_of_a_spreadsheet(tmp_path, sign, caplog):
+    lines = [sign.join(fields) for fields in (["q", "a"], ["Who, then?", "Ann"])]
+    path = write(tmp_path, "rows.csv", b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    with caplog.at_level("INFO", "kerastune_llm"):
+        assert rows_of(path) == [{"q": "Who, then?", "a": "Ann"}]
+    assert f"{sign!r} parts its fields" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("rows.csv", "cp1252"), ("rows.csv.gz", "cp1252"), ("my rows.csv", "utf-16")],
+)
+def test_the_command_that_mends_an_encoding(tmp_path, name, encoding):
+    path = write(tmp_path, name, "q,a\nOù est-il?,Löwe\n".encode(encoding))
+    with pytest.raises(UserError, match="not UTF-8") as caught:
+        rows_of(path)
+    command = str(caught.value).partition("To mend it: ")[2].partition(", with")[0]
+    subprocess.run(command, shell=True, check=True)
+    (mended,) = tmp_path.glob("*-utf8.csv")
+    assert rows_of(mended) == [{"q": "Où est-il?", "a": "Löwe"}]
 
 
 def test_damaged_gz(tmp_path):

@@ -105,6 +105,30 @@ def test_missing_column_names_those_there_and_the_mend(tmp_path):
     assert "--task.columns questions=question" in text
 
 
+def test_columns_within_objects(tmp_path):
+    row = {"q": "Which?", "place": {"c": "Egypt", "at": {"a": "Nile"}}}
+    rows = load(tmp_path, qa(columns={"c": "place.c", "a": "place.at.a"}), [row])
+    assert (rows[0]["c"], rows[0]["target"]) == ("Egypt", "Nile")
+    with pytest.raises(UserErrors) as caught:
+        load(tmp_path, qa(), [row])
+    assert "there are q, place.c, place.at.a" in str(caught.value)
+    assert "--task.columns c=place.c" in str(caught.value)
+
+
+def test_a_name_with_a_space_can_be_seen(tmp_path):
+    with pytest.raises(UserErrors) as caught:
+        load(tmp_path, by_label(), [{"text": "x", " label": "y"}])
+    assert "there are text, ' label'" in str(caught.value)
+    assert "--task.label-column ' label'" in str(caught.value)
+
+
+def test_a_first_row_taken_for_the_columns(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("so it is,one\nis it so,two\n", encoding="utf-8")
+    with pytest.raises(UserErrors, match="the first line of csv and tsv names"):
+        load_rows(by_label(), "train", source="files", path=path)
+
+
 @pytest.mark.parametrize("answers", [3, [1, 2], ["x", None], {"txt": ["x"]}, [["x"]]])
 def test_answers_that_are_not_text(tmp_path, answers):
     row = {"question": "q", "context": "c", "answers": answers}
