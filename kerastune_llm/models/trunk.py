@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.models.as_written import call_as_written
 from kerastune_llm.models.attributes import replaced
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.packed import call_packed, is_packed
@@ -215,9 +216,9 @@ def call_model(
         return call_packed(model, batch, training=training)
     own, features = split_features(batch)
     if not features:
-        return model(own, training=training)
+        return call_as_written(model, own, training=training)
     with find_cut(model).replayed(features):
-        return model(own, training=training)
+        return call_as_written(model, own, training=training)
 
 
 def _base(model: keras.Model) -> keras.layers.Layer:

@@ -187,7 +187,9 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         keys = [self._var_key(variable) for variable in variables]
         key = tuple((each, self._first_updates.get(each, 0)) for each in keys)
         if key not in self._fused_updates:
-            self._fused_updates[key] = tf.function(update_all, jit_compile=True)
+            self._fused_updates[key] = tf.function(
+                update_all, jit_compile=True, autograph=False
+            )
         return self._fused_updates[key]
 
 

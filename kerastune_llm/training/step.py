@@ -35,6 +35,8 @@ def compile_model(
         seed: Decides, with the number of the update, what dropout drops.
     """
     model.compile(optimizer=optimizer, loss=loss_of(model), jit_compile=jit)
+    # Made while `fit` traces the step, its variables would have it traced twice.
+    model.optimizer.build(model.trainable_variables)
     model.train_step = functools.partial(
         train_step, model, accumulate_steps=accumulate_steps, seed=seed
     )

@@ -60,6 +60,24 @@ def own_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> float:
     return float(tf.reduce_mean(model(batch, training=False).loss))
 
 
+def test_fit_traces_the_step_once():
+    model = tiny("bert", **BERT)
+    batch = tiny_batch(model)
+    optimizer = build_optimizer("adamw", learning_rate=0.01)
+    compile_model(model, optimizer)
+    traces = []
+    step = model.train_step
+
+    def counted(data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        traces.append(data)
+        return step(data)
+
+    model.train_step = counted
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0)
+    assert len(traces) == 1
+    assert int(optimizer.iterations) == 2
+
+
 def with_labels(batch: dict, labels: list) -> dict:
     return {**batch, "labels": tf.constant(labels)}
 

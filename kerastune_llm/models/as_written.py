@@ -1,0 +1,32 @@
+"""Calling a model in a graph without AutoGraph, where its code allows it.
+
+AutoGraph rewrites the source of every layer before it is traced, which takes several
+times as long as the tracing: of BERT's and T5's code nothing needs it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerastune_llm.backend import keras, tf
+
+
+def call_as_written(
+    model: keras.Model, inputs: Mapping[str, tf.Tensor], *, training: bool
+) -> Any:
+    """The model's outputs; traced by AutoGraph only where its code branches on tensors.
+
+    Such code (BART's, DeBERTa's) is refused when it is reached, never misread; what
+    was traced up to there is not connected to anything and dropped.
+
+    Args:
+        model: A model of transformers.
+        inputs: Its named inputs.
+        training: Whether dropout is on.
+    """
+    if tf.executing_eagerly():
+        return model(dict(inputs), training=training)
+    try:
+        as_written = tf.autograph.experimental.do_not_convert(model)
+        return as_written(dict(inputs), training=training)
+    except tf.errors.OperatorNotAllowedInGraphError:
+        return model(dict(inputs), training=training)
