@@ -17,6 +17,9 @@ which therefore stay until the backward pass reaches them. With n queries and m 
 
 A sum `x + sublayer(x)` is the next norm's x. Scores before the softmax, random numbers
 and biases are not kept. Nothing is kept of blocks up to the first that trains.
+
+With gradient checkpointing, a block keeps what goes into it, n d, and one block at a
+time has all of the above. T5's position bias, h n m, is the same for a whole stack.
 `tests/benchmarks/activation_memory.py` measures it.
 """
 
@@ -117,7 +120,13 @@ def uses_of(layout: Layout, trained: Collection[str], sizes: Sizes) -> Uses:
 
 
 def activation_bytes(
-    sizes: Sizes, uses: Uses, input_tokens: int, target_tokens: int, *, width: int = 4
+    sizes: Sizes,
+    uses: Uses,
+    input_tokens: int,
+    target_tokens: int,
+    *,
+    width: int = 4,
+    use_recomputation: bool = False,
 ) -> int:
     """Bytes that one row of a batch keeps for the backward pass, or one block takes.
 
@@ -129,17 +138,27 @@ def activation_bytes(
         input_tokens: Length of the input.
         target_tokens: Length of the target; of no account to a classifier.
         width: Bytes of a number in the precision that is computed in.
+        use_recomputation: Whether the blocks' activations are computed again.
     """
-    kept = 2 * target_tokens * sizes.vocabulary * width
-    largest = 0
+    logits = 2 * target_tokens * sizes.vocabulary * width
+    kept = largest = again = 0
     for stack, use_of_blocks in uses.items():
         length = target_tokens if stack == "decoder" else input_tokens
         keys = (length, input_tokens) if stack == "decoder" else (length,)
         used = [use for use in use_of_blocks if use != "idle"]
-        kept += sum(_block_bytes(sizes, use, length, keys, width) for use in used)
+        blocks = [_block_bytes(sizes, use, length, keys, width) for use in used]
+        if use_recomputation:
+            again = max([again, *blocks])
+            kept += len(used) * length * sizes.width * width
+            if used and sizes.is_t5:
+                kept += sizes.heads * length * sum(keys) * width
+        else:
+            kept += sum(blocks)
         if used:
             kept += _ends_bytes(sizes, length, width)
         largest = max(largest, _block_bytes(sizes, "passed", length, keys, width))
+    # The logits are gone before the first block is computed again.
+    kept += max(logits, again) if use_recomputation else logits
     return max(kept, largest)
 
 

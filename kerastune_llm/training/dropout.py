@@ -24,39 +24,30 @@ def fold_seed(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
     return folded
 
 
-@contextlib.contextmanager
-def dropout_from(model: keras.Model, seed: int, *numbers: tf.Tensor) -> Iterator[None]:
-    """Within it, the model's dropout layers draw what these numbers decide.
-
-    Each call of a layer gets a seed of its own, by its place in the order of calls. In
-    a graph it holds for what is traced within it.
+class Draws:
+    """In the place of dropout layers' random generator: one seed for each call.
 
     Args:
-        model: Its layers at any depth.
-        seed: The run's.
-        *numbers: Integer scalars that tell this draw from others: step, replica.
+        seed: Of all the draws, int64 `[2]`.
+        calls: How many there were before.
     """
-    draws = _Draws(fold_seed(seed, *numbers))
-    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
-    with contextlib.ExitStack() as restored:
-        for layer in layers:
-            if isinstance(layer, keras.layers.Dropout):
-                restored.enter_context(replaced(layer, "_random_generator", draws))
-            elif hasattr(layer, "xdropout"):  # DeBERTa has a layer of its own.
-                dropout = _xdropout(draws, layer.drop_prob)
-                restored.enter_context(replaced(layer, "xdropout", dropout))
-        # BART and its kin decide which layers to skip when the graph is traced.
-        restored.callback(random.setstate, random.getstate())
-        random.seed(seed)
-        yield
 
-
-class _Draws:
-    """In the place of a dropout layer's random generator."""
-
-    def __init__(self, seed: tf.Tensor) -> None:
+    def __init__(self, seed: tf.Tensor, calls: int = 0) -> None:
         self.seed = seed
-        self.calls = 0
+        self.calls = calls
+
+    @contextlib.contextmanager
+    def installed(self, layer: keras.layers.Layer) -> Iterator[None]:
+        """Within it, the dropout layers in `layer`, at any depth, draw from here."""
+        layers = {id(inner): inner for inner in layer._flatten_layers()}.values()
+        with contextlib.ExitStack() as restored:
+            for inner in layers:
+                if isinstance(inner, keras.layers.Dropout):
+                    restored.enter_context(replaced(inner, "_random_generator", self))
+                elif hasattr(inner, "xdropout"):  # DeBERTa has a layer of its own.
+                    dropout = _xdropout(self, inner.drop_prob)
+                    restored.enter_context(replaced(inner, "xdropout", dropout))
+            yield
 
     def _maybe_init(self) -> None:
         """Nothing; Keras calls it when it builds a layer."""
@@ -73,5 +64,25 @@ class _Draws:
         )
 
 
-def _xdropout(draws: _Draws, rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
+@contextlib.contextmanager
+def dropout_from(model: keras.Model, seed: int, *numbers: tf.Tensor) -> Iterator[Draws]:
+    """Within it, the model's dropout layers draw what these numbers decide.
+
+    Each call of a layer gets a seed of its own, by its place in the order of calls. In
+    a graph it holds for what is traced within it.
+
+    Args:
+        model: Its layers at any depth.
+        seed: The run's.
+        *numbers: Integer scalars that tell this draw from others: step, replica.
+    """
+    draws = Draws(fold_seed(seed, *numbers))
+    with draws.installed(model), contextlib.ExitStack() as restored:
+        # BART and its kin decide which layers to skip when the graph is traced.
+        restored.callback(random.setstate, random.getstate())
+        random.seed(seed)
+        yield draws
+
+
+def _xdropout(draws: Draws, rate: float) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda inputs: draws.dropout(inputs, rate)

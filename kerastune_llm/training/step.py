@@ -1,5 +1,6 @@
 """One training step, and the loss of a whole dataset, both weighted by label tokens."""
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from kerastune_llm.models.trunk import call_model
 from kerastune_llm.training.accumulation import Batch, accumulate
 from kerastune_llm.training.dropout import dropout_from
 from kerastune_llm.training.losses import is_label_sets, label_set_losses, loss_of
+from kerastune_llm.training.recomputation import block_layers, recomputed
 
 IGNORED = -100
 
@@ -24,6 +26,7 @@ def compile_model(
     jit: bool = False,
     accumulate_steps: int = 1,
     seed: int = 0,
+    use_recomputation: bool = False,
 ) -> None:
     """Compile with the model's own loss and `train_step`; then `fit` as usual.
 
@@ -33,19 +36,35 @@ def compile_model(
         jit: Compile the whole step with XLA.
         accumulate_steps: Parts that a batch is computed in, for less memory.
         seed: Decides, with the number of the update, what dropout drops.
+        use_recomputation: Keep no activations inside the blocks for the backward pass,
+            but compute them again.
+
+    Raises:
+        UserError: The activations of this architecture cannot be computed again.
     """
+    if use_recomputation:
+        block_layers(model)  # Refused here, not in the middle of a graph.
     model.compile(optimizer=optimizer, loss=loss_of(model), jit_compile=jit)
     # Made while `fit` traces the step, its variables would have it traced twice.
     model.optimizer.build(model.trainable_variables)
     model.train_step = functools.partial(
-        train_step, model, accumulate_steps=accumulate_steps, seed=seed
+        train_step,
+        model,
+        accumulate_steps=accumulate_steps,
+        seed=seed,
+        use_recomputation=use_recomputation,
     )
     # The logs are summed over replicas already; Keras would sum them once more.
     model.distribute_reduction_method = "first"
 
 
 def train_step(
-    model: keras.Model, data: Batch, *, accumulate_steps: int = 1, seed: int = 0
+    model: keras.Model,
+    data: Batch,
+    *,
+    accumulate_steps: int = 1,
+    seed: int = 0,
+    use_recomputation: bool = False,
 ) -> dict[str, tf.Tensor]:
     """One update; the logs are this step's own values, not Keras' running means.
 
@@ -57,6 +76,7 @@ def train_step(
         data: A batch of `build_dataset`: inputs with `labels`, or a pair of the two.
         accumulate_steps: Parts that each replica's rows are computed in.
         seed: Of dropout.
+        use_recomputation: Compute activations again in the backward pass.
 
     Returns:
         Scalars: `loss`, `gradient_norm` (before clipping), `learning_rate`, `tokens`
@@ -65,7 +85,12 @@ def train_step(
     batch = _with_labels(data)
     count = _sum_over_replicas(_label_count(batch["labels"]))
     loss, gradients = _loss_gradients(
-        model, batch, tf.maximum(count, 1.0), parts=accumulate_steps, seed=seed
+        model,
+        batch,
+        tf.maximum(count, 1.0),
+        parts=accumulate_steps,
+        seed=seed,
+        use_recomputation=use_recomputation,
     )
     # The optimizer sums the gradients of the replicas.
     variables = model.trainable_variables
@@ -77,7 +102,13 @@ def train_step(
 
 
 def _loss_gradients(
-    model: keras.Model, batch: Batch, count: tf.Tensor, *, parts: int, seed: int
+    model: keras.Model,
+    batch: Batch,
+    count: tf.Tensor,
+    *,
+    parts: int,
+    seed: int,
+    use_recomputation: bool,
 ) -> tuple[tf.Tensor, Sequence[tf.Tensor | None]]:
     """This replica's share of the loss, divided by `count`, and its gradients."""
     context = tf.distribute.get_replica_context()
@@ -87,7 +118,12 @@ def _loss_gradients(
         rows: Batch, counts: tf.Tensor | None, part: tf.Tensor | int
     ) -> tuple[tf.Tensor, Sequence[tf.Tensor | None]]:
         numbers = (optimizer.iterations, context.replica_id_in_sync_group, part)
-        with tf.GradientTape() as tape, dropout_from(model, seed, *numbers):
+        with contextlib.ExitStack() as within:
+            tape = within.enter_context(tf.GradientTape())
+            draws = within.enter_context(dropout_from(model, seed, *numbers))
+            if use_recomputation:
+                jit = bool(model.jit_compile)
+                within.enter_context(recomputed(model, draws, jit=jit))
             total, _ = loss_sum(model, rows, training=True, rows=counts)
             loss = total / count
         pairs = optimizer.compute_gradients(loss, variables, tape=tape)

@@ -1,6 +1,7 @@
 """Compare `plan`'s estimate of activations with the memory they really take on CPU.
 
     python tests/benchmarks/activation_memory.py MODEL [--method lora] [--precision ...]
+        [--gradient-checkpointing]
 
 MODEL is what `--model` takes. A process of its own builds the model with random
 weights, applies the method, and computes loss and gradients as one `tf.function` with
@@ -13,10 +14,11 @@ allocator keeps what it has.
 
 The figure holds the activations and what is computed with at the worst moment. The
 gradients of the weights come into being while activations go, and count only where
-they are more. Linux only.
+they are more: with --gradient-checkpointing they soon are. Linux only.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -49,7 +51,9 @@ def measure(options: argparse.Namespace) -> None:
     from kerastune_llm.models.layout import layout_of
     from kerastune_llm.models.loading import load_model
     from kerastune_llm.models.surgery import trainable_names
+    from kerastune_llm.training.dropout import dropout_from
     from kerastune_llm.training.precision import set_precision
+    from kerastune_llm.training.recomputation import recomputed
     from kerastune_llm.training.step import loss_sum
 
     set_precision(options.precision, "bert")
@@ -65,9 +69,13 @@ def measure(options: argparse.Namespace) -> None:
         "labels": tf.TensorSpec(labels_shape, tf.int32),
     }
 
-    @tf.function(input_signature=[specification])
+    @tf.function(input_signature=[specification], jit_compile=options.jit)
     def gradients(batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
+        with contextlib.ExitStack() as within:
+            tape = within.enter_context(tf.GradientTape())
+            draws = within.enter_context(dropout_from(model, 0))
+            if options.gradient_checkpointing:
+                within.enter_context(recomputed(model, draws, jit=options.jit))
             loss, _ = loss_sum(model, batch, training=True)
         return tape.gradient(loss, model.trainable_variables)
 
@@ -87,7 +95,14 @@ def measure(options: argparse.Namespace) -> None:
         gradients(inputs_of_case)
         peak = (resident("VmHWM") - before) / 2**20
         width = 4 if options.precision == "float32" else 2
-        row = activation_bytes(sizes, uses, inputs, targets, width=width)
+        row = activation_bytes(
+            sizes,
+            uses,
+            inputs,
+            targets,
+            width=width,
+            use_recomputation=options.gradient_checkpointing,
+        )
         estimate = rows * row / 2**20
         print(f"{rows:4}  {inputs:5}  {targets:6}", end="  ")
         print(f"{peak:12.1f}  {estimate:12.1f}  {estimate / peak:5.2f}", flush=True)
@@ -98,6 +113,8 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--method", default="full")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--jit", action="store_true")
     options = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         # They are read when a process starts.

@@ -1,5 +1,6 @@
 """The formula of kept activations against TensorFlow's own graphs."""
 
+import contextlib
 import math
 
 import pytest
@@ -9,12 +10,21 @@ from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.models.activations import activation_bytes, sizes_of, uses_of
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.surgery import shapes_only, trainable_names
+from kerastune_llm.training.dropout import dropout_from
+from kerastune_llm.training.recomputation import recomputed
 from tests.tiny_models import tiny
 
 ROWS, INPUTS, TARGETS, RANK = 3, 11, 7, 5
 
 # Ops that hand on their input's memory, and backward ops that read a shape alone.
-SAME_MEMORY = ("Reshape", "Identity", "ExpandDims", "Squeeze", "StopGradient")
+SAME_MEMORY = (
+    "Reshape",
+    "Identity",
+    "IdentityN",
+    "ExpandDims",
+    "Squeeze",
+    "StopGradient",
+)
 READ_SHAPES = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "BroadcastGradientArgs")
 NO_ACTIVATION = ("Const", "ReadVariableOp", "Placeholder", "Shape")
 
@@ -48,7 +58,7 @@ LAYERS = {
 }
 
 
-def kept(model: keras.Model) -> dict:
+def kept(model: keras.Model, *, use_recomputation: bool) -> dict:
     """Forward tensors that the backward pass reads, by what owns their memory.
 
     The model is in a graph; so are its loss and gradients, on `ROWS` rows.
@@ -58,7 +68,11 @@ def kept(model: keras.Model) -> dict:
     is_text = model.config.is_encoder_decoder
     shape = [ROWS, TARGETS] if is_text else [ROWS]
     labels = tf.compat.v1.placeholder(tf.int32, shape)
-    loss = model({"input_ids": ids, "labels": labels}, training=True).loss
+    with contextlib.ExitStack() as within:
+        if use_recomputation:
+            draws = within.enter_context(dropout_from(model, 0))
+            within.enter_context(recomputed(model, draws))
+        loss = model({"input_ids": ids, "labels": labels}, training=True).loss
     forward = set(graph.get_operations())
     gradients = tf.gradients(loss, model.trainable_variables)
     dense = [getattr(g, "values", g) for g in gradients if g is not None]
@@ -80,22 +94,28 @@ def kept(model: keras.Model) -> dict:
 
 def _owner(tensor: tf.Tensor) -> tf.Tensor:
     while tensor.op.type in SAME_MEMORY:
-        tensor = tensor.op.inputs[0]
+        # Only IdentityN has several outputs, as many as inputs.
+        tensor = tensor.op.inputs[tensor.value_index]
     return tensor
 
 
-def traced_and_estimated(config, method: str, **options: object) -> tuple[int, int]:
+def traced_and_estimated(
+    config, method: str, *, use_recomputation: bool = False, **options: object
+) -> tuple[int, int]:
     """Bytes kept by TensorFlow's graph, without one number per token, and estimated."""
     with shapes_only(config) as model:
         apply_method(model, method, **options)
         sizes = sizes_of(config)
         uses = uses_of(layout_of(model), trainable_names(model), sizes)
-        tensors = kept(model).values()
+        tensors = kept(model, use_recomputation=use_recomputation).values()
         shapes = [(tensor.shape.as_list(), tensor.dtype.size) for tensor in tensors]
     # Neither scalars nor the statistics of norms grow with the width.
     wide = [(shape, size) for shape, size in shapes if shape and shape[-1] != 1]
     sums = [math.prod(shape) * size for shape, size in wide]
-    return sum(sums), ROWS * activation_bytes(sizes, uses, INPUTS, TARGETS)
+    row = activation_bytes(
+        sizes, uses, INPUTS, TARGETS, use_recomputation=use_recomputation
+    )
+    return sum(sums), ROWS * row
 
 
 @pytest.mark.parametrize(
@@ -124,6 +144,22 @@ def test_one_block_more_keeps_what_the_formula_says(name, method):
     if name == "t5 decoder":
         low_rank += ROWS * (TARGETS + INPUTS) * RANK * 4 if method == "lora" else 0
     assert traced[1] - traced[0] == estimated[1] - estimated[0] + low_rank
+
+
+@pytest.mark.parametrize(
+    "name", ["bert", pytest.param("t5 decoder", marks=pytest.mark.slow)]
+)
+def test_a_recomputed_block_keeps_what_goes_into_it(name):
+    traced, estimated = zip(
+        *(
+            traced_and_estimated(LAYERS[name](n), "full", use_recomputation=True)
+            for n in (2, 3)
+        ),
+        strict=True,
+    )
+    length = TARGETS if name == "t5 decoder" else INPUTS
+    assert traced[1] - traced[0] == ROWS * length * 48 * 4
+    assert estimated[1] - estimated[0] == ROWS * length * 48 * 4
 
 
 def uses(name: str, method: str, **options: object) -> dict[str, tuple[str, ...]]:
