@@ -20,9 +20,9 @@ from kerastune_llm.config_groups import (
     MethodConfig,
     MixtureConfig,
     OptimConfig,
-    RuntimeConfig,
     TaskConfig,
 )
+from kerastune_llm.config_runtime import RuntimeConfig
 from kerastune_llm.config_values import named
 from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.flag_names import unknown_flag

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from kerastune_llm.config_values import Columns, Interval, Names, Rates, TaskName
+from kerastune_llm.config_values import Columns, Names, Rates, TaskName
 from kerastune_llm.registry import (
     AUGMENTATIONS,
     METHODS,
@@ -238,38 +238,6 @@ class OptimConfig(Group):
         if parts > rows:
             raise ValueError(f"must be at most --optim.batch-size ({rows})")
         return parts
-
-
-class RuntimeConfig(Group):
-    """Devices, precision and chance."""
-
-    strategy: Literal["auto", "one", "mirrored", "multiworker"] = Field(
-        "auto",
-        description="auto: the workers that TF_CONFIG or Slurm name, else all GPUs if "
-        "there are several, else one device",
-    )
-    worker_timeout: PositiveFloat = Field(
-        600.0, description="seconds to wait for the other workers to arrive"
-    )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="mixed_float16 is refused for T5, where it gives NaN"
-    )
-    jit: bool = Field(False, description="compile the training step with XLA")
-    seed: NonNegativeInt = Field(42, description="initial weights, dropout, data order")
-    trunk_cache: bool | None = Field(
-        None,
-        description="compute what lies below the first trained layer once, without its "
-        "dropout (default: where it has none)",
-    )
-    trunk_cache_memory: PositiveFloat = Field(
-        2.0, description="gigabytes of it kept in memory; more goes to disk"
-    )
-    checkpoint_every: Interval = Field(
-        "5m",
-        description="state to resume from, besides before every evaluation: every N "
-        "steps, or 90s, 5m, 1h; never",
-    )
-    keep_checkpoints: PositiveInt = Field(2, description="the newest ones that stay")
 
 
 class EvaluationConfig(Group):

@@ -10,6 +10,7 @@ collect_ignore_glob = [
     "benchmarks/*.py",
     "methods/*_replicas.py",
     "commands/worker_dies.py",
+    "training/recompute_replicas.py",
     "training/score_replicas.py",
     "training/split_batches.py",
 ]

@@ -20,6 +20,7 @@ LEVELS = (
         "registry",
         "config",
         "config_groups",
+        "config_runtime",
         "config_values",
         "recipes",
         "rundir",

@@ -28,6 +28,7 @@ CHANGEABLE = frozenset(
         "runtime.strategy",
         "runtime.worker_timeout",
         "runtime.jit",
+        "runtime.gradient_checkpointing",
         "runtime.trunk_cache_memory",
         "runtime.checkpoint_every",
         "runtime.keep_checkpoints",

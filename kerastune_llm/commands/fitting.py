@@ -70,6 +70,7 @@ def compiled_model(
             jit=config.runtime.jit,
             accumulate_steps=optim.accumulate_steps,
             seed=config.runtime.seed,
+            use_recomputation=config.runtime.gradient_checkpointing,
         )
     return model, parameters
 

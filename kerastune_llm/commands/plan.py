@@ -116,7 +116,13 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
             copies=0 if width == FLOAT32 else width * _multiplied(parameters),
             gradients=gradients,
             optimizer=optimizer,
-            activations=activation_bytes(sizes, uses, *lengths, width=width),
+            activations=activation_bytes(
+                sizes,
+                uses,
+                *lengths,
+                width=width,
+                use_recomputation=config.runtime.gradient_checkpointing,
+            ),
         )
         for precision, width in PRECISIONS.items()
     }

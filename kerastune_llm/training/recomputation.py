@@ -49,9 +49,7 @@ def block_layers(model: keras.Model) -> tuple[keras.layers.Layer, ...]:
 
 
 @contextlib.contextmanager
-def recomputed(
-    model: keras.Model, draws: Draws, *, jit: bool = False
-) -> Iterator[None]:
+def recomputed(model: keras.Model, draws: Draws) -> Iterator[None]:
     """Within it, what the model's blocks compute is not kept for the backward pass.
 
     In a graph it holds for what is traced within it; the gradients may be taken after.
@@ -59,13 +57,12 @@ def recomputed(
     Args:
         model: Any model whose blocks are layers.
         draws: What its dropout layers draw from.
-        jit: Whether XLA will compile the graph.
     """
     with contextlib.ExitStack() as restored:
         # A cache would make every block's keys and values outputs that stay.
         restored.enter_context(replaced(model.config, "use_cache", False))
         for block in block_layers(model):
-            call = _Recomputed(block, draws, jit=jit)
+            call = _Recomputed(block, draws)
             restored.enter_context(replaced(block, "call", call))
         yield
 
@@ -73,11 +70,10 @@ def recomputed(
 class _Recomputed:
     """In the place of a block's `call`."""
 
-    def __init__(self, block: keras.layers.Layer, draws: Draws, *, jit: bool) -> None:
+    def __init__(self, block: keras.layers.Layer, draws: Draws) -> None:
         self._block = block
         self._call = block.call
         self._draws = draws
-        self._after = _after_under_xla if jit else _after
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         structure = (arguments, options)
@@ -109,7 +105,7 @@ class _Recomputed:
                 *upstream: tf.Tensor, variables: Sequence[tf.Variable] = ()
             ) -> Any:
                 again = [*tensors, self._draws.seed]
-                with self._after(again, upstream) as (again, upstream):
+                with _after(again, upstream) as again:
                     *inputs, seed = again
                     with tf.GradientTape() as tape:
                         tape.watch([t for t in inputs if t.dtype.is_floating])
@@ -136,23 +132,14 @@ class _Recomputed:
 @contextlib.contextmanager
 def _after(
     tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]
-) -> Iterator[tuple[list[tf.Tensor], Sequence[tf.Tensor]]]:
+) -> Iterator[list[tf.Tensor]]:
     """The same tensors, but not before there are the others; nor anything within it.
 
     TensorFlow runs what it can as soon as it can, and merges equal operations that have
-    equal inputs and wait for the same.
+    equal inputs and wait for the same. XLA knows nothing of such an order.
     """
     with tf.control_dependencies(others):
-        yield [tf.identity(tensor) for tensor in tensors], others
-
-
-@contextlib.contextmanager
-def _after_under_xla(
-    tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]
-) -> Iterator[tuple[list[tf.Tensor], Sequence[tf.Tensor]]]:
-    """As `_after` for XLA, which knows no control dependencies."""
-    fenced = tf.raw_ops.XlaOptimizationBarrier(input=[*tensors, *others])
-    yield fenced[: len(tensors)], fenced[len(tensors) :]
+        yield [tf.identity(tensor) for tensor in tensors]
 
 
 def _dense(gradient: tf.Tensor | tf.IndexedSlices | None) -> tf.Tensor | None:

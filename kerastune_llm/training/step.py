@@ -42,6 +42,12 @@ def compile_model(
     Raises:
         UserError: The activations of this architecture cannot be computed again.
     """
+    if use_recomputation and jit:
+        raise UserError(
+            "Gradient checkpointing goes by an order of operations that XLA does not "
+            "keep.",
+            mend="leave out --runtime.jit or --runtime.gradient-checkpointing",
+        )
     if use_recomputation:
         block_layers(model)  # Refused here, not in the middle of a graph.
     model.compile(optimizer=optimizer, loss=loss_of(model), jit_compile=jit)
@@ -122,8 +128,7 @@ def _loss_gradients(
             tape = within.enter_context(tf.GradientTape())
             draws = within.enter_context(dropout_from(model, seed, *numbers))
             if use_recomputation:
-                jit = bool(model.jit_compile)
-                within.enter_context(recomputed(model, draws, jit=jit))
+                within.enter_context(recomputed(model, draws))
             total, _ = loss_sum(model, rows, training=True, rows=counts)
             loss = total / count
         pairs = optimizer.compute_gradients(loss, variables, tape=tape)

@@ -69,13 +69,13 @@ def measure(options: argparse.Namespace) -> None:
         "labels": tf.TensorSpec(labels_shape, tf.int32),
     }
 
-    @tf.function(input_signature=[specification], jit_compile=options.jit)
+    @tf.function(input_signature=[specification])
     def gradients(batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         with contextlib.ExitStack() as within:
             tape = within.enter_context(tf.GradientTape())
             draws = within.enter_context(dropout_from(model, 0))
             if options.gradient_checkpointing:
-                within.enter_context(recomputed(model, draws, jit=options.jit))
+                within.enter_context(recomputed(model, draws))
             loss, _ = loss_sum(model, batch, training=True)
         return tape.gradient(loss, model.trainable_variables)
 
@@ -114,7 +114,6 @@ def main() -> None:
     parser.add_argument("--method", default="full")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--gradient-checkpointing", action="store_true")
-    parser.add_argument("--jit", action="store_true")
     options = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
         # They are read when a process starts.
