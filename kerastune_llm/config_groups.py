@@ -220,22 +220,26 @@ class OptimConfig(Group):
     max_steps: PositiveInt | None = Field(
         None, description="optimizer updates, instead of epochs"
     )
-    batch_size: PositiveInt = Field(
-        8, description="examples in one optimizer update, packed ones too"
+    batch_size: PositiveInt | Literal["auto"] = Field(
+        8,
+        description="examples in one optimizer update, packed ones too; auto: as many "
+        "as without it, in as few parts as fit into memory",
     )
-    accumulate_steps: PositiveInt = Field(
+    accumulate_steps: PositiveInt | Literal["auto"] = Field(
         1,
         description="parts a batch is computed in, one after the other, for less "
-        "memory; the result is the same",
+        "memory; the result is the same; auto: as few as fit",
     )
 
     _check_name = _registered(OPTIMIZERS)
 
     @field_validator("accumulate_steps")
     @classmethod
-    def _check_parts(cls, parts: int, info: ValidationInfo) -> int:
+    def _check_parts(
+        cls, parts: int | Literal["auto"], info: ValidationInfo
+    ) -> int | Literal["auto"]:
         rows = info.data.get("batch_size", parts)
-        if parts > rows:
+        if "auto" not in (parts, rows) and parts > rows:
             raise ValueError(f"must be at most --optim.batch-size ({rows})")
         return parts
 

@@ -23,6 +23,11 @@ class RuntimeConfig(Group):
         "float32", description="mixed_float16 is refused for T5, where it gives NaN"
     )
     jit: bool = Field(False, description="compile the training step with XLA")
+    memory_limit: PositiveFloat | None = Field(
+        None,
+        description="GiB of memory that a run may take (default: what is free); on a "
+        "CPU it ends when it has taken more",
+    )
     gradient_checkpointing: bool = Field(
         False,
         description="keep only what goes into each block for the backward pass, and "

@@ -29,6 +29,7 @@ CHANGEABLE = frozenset(
         "runtime.worker_timeout",
         "runtime.jit",
         "runtime.gradient_checkpointing",
+        "runtime.memory_limit",
         "runtime.trunk_cache_memory",
         "runtime.checkpoint_every",
         "runtime.keep_checkpoints",

@@ -6,6 +6,7 @@ import numpy as np
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.memory_limit import memory_guards
 from kerastune_llm.commands.resumption import Resumption
 from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import put_method
@@ -64,15 +65,33 @@ def compiled_model(
             weight_decay=optim.weight_decay,
             clip_norm=optim.clip_norm,
         )
-        compile_model(
-            model,
-            optimizer,
-            jit=config.runtime.jit,
-            accumulate_steps=optim.accumulate_steps,
-            seed=config.runtime.seed,
-            use_recomputation=config.runtime.gradient_checkpointing,
-        )
+        compiled_step(model, config, optim.accumulate_steps, optimizer=optimizer)
     return model, parameters
+
+
+def compiled_step(
+    model: keras.Model,
+    config: RunConfig,
+    parts: int,
+    *,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Compile the run's training step for batches in so many parts.
+
+    Args:
+        model: Built, the method applied.
+        config: The run's.
+        parts: Of a batch.
+        optimizer: Default: the one that the model was compiled with before.
+    """
+    compile_model(
+        model,
+        model.optimizer if optimizer is None else optimizer,
+        jit=config.runtime.jit,
+        accumulate_steps=parts,
+        seed=config.runtime.seed,
+        use_recomputation=config.runtime.gradient_checkpointing,
+    )
 
 
 def _label_shares(job: Job, training: Split | StreamedSplit) -> np.ndarray | None:
@@ -114,7 +133,7 @@ def fit(
         epochs=steps.epochs,
         steps_per_epoch=steps.per_epoch,
         verbose=0,
-        callbacks=[*watch.callbacks(), *callbacks],
+        callbacks=[*watch.callbacks(), *memory_guards(watch.job.config), *callbacks],
     )
 
 

@@ -11,6 +11,7 @@ from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.validation_rows import reads_files
 from kerastune_llm.config import RunConfig, flag
+from kerastune_llm.config_groups import OptimConfig
 from kerastune_llm.data.windows import is_windowed
 from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.methods.method import (
@@ -93,15 +94,20 @@ class Job:
 def with_bundled_settings(config: RunConfig) -> RunConfig:
     """The configuration with the settings of a bundled model where none were given."""
     settings = BUNDLED_SETTINGS.get(config.model, {})
-    given = config.optim.model_fields_set
+    given = set(config.optim.model_fields_set)
+    found: dict[str, int | str] = {}
+    if config.optim.batch_size == "auto":
+        given.discard("batch_size")
+        default = OptimConfig.model_fields["batch_size"].default
+        found = {"batch_size": default, "accumulate_steps": "auto"}
     missing = {name: value for name, value in settings.items() if name not in given}
     if "max_steps" in given:
         missing.pop("epochs", None)
-    if not missing:
-        return config
-    shown = ", ".join(f"{flag(('optim', name))} {v}" for name, v in missing.items())
-    logger.info("settings of the bundled %s: %s", config.model, shown)
-    return config.updated({"optim": missing})
+    if missing:
+        shown = ", ".join(f"{flag(('optim', n))} {v}" for n, v in missing.items())
+        logger.info("settings of the bundled %s: %s", config.model, shown)
+    changes = {**found, **missing}
+    return config.updated({"optim": changes}) if changes else config
 
 
 def with_learning_rate(config: RunConfig) -> RunConfig:

@@ -23,12 +23,12 @@ from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.tasks.task import get_task
 from kerastune_llm.training.memory import (
     FLOAT32,
+    GIB,
     MemoryNeed,
     optimizer_bytes,
     rule_of_thumb,
 )
 
-GIB = 2**30
 DEVICES = (8, 16, 24, 40, 80)
 # Bytes of a number in what is computed. mixed_float16 takes what mixed_bfloat16 does.
 PRECISIONS = {"float32": 4, "mixed_bfloat16": 2}
@@ -106,9 +106,8 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
         )
     optim = config.optim
     # The sum of a batch's parts, and the gradients of the part at hand.
-    gradients = (
-        FLOAT32 * parameters.trainable * (2 if optim.accumulate_steps > 1 else 1)
-    )
+    in_parts = optim.accumulate_steps != 1
+    gradients = FLOAT32 * parameters.trainable * (2 if in_parts else 1)
     optimizer = optimizer_bytes(optim.name, shapes)
     needs = {
         precision: MemoryNeed(
@@ -126,7 +125,8 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
         )
         for precision, width in PRECISIONS.items()
     }
-    rows = -(-optim.batch_size // optim.accumulate_steps)
+    parts = 1 if optim.accumulate_steps == "auto" else optim.accumulate_steps
+    rows = -(-optim.batch_size // parts)
     return Plan(parameters, rows, *lengths, needs, operations)
 
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.backend import keras
+from kerastune_llm.backend import keras, tf
+from kerastune_llm.commands.auto_batch import (
+    out_of_memory_explained,
+    with_fitting_parts,
+)
 from kerastune_llm.commands.child_process import own_peak_memory
 from kerastune_llm.commands.config_changes import changed_config, say_changes
 from kerastune_llm.commands.console import (
@@ -50,7 +54,7 @@ from kerastune_llm.rundir import RunDir, new_run_path
 from kerastune_llm.training.callbacks import completed_steps
 from kerastune_llm.training.interrupt import StoppedAtOnce, graceful_interrupt
 from kerastune_llm.training.model_state import frozen_fingerprint
-from kerastune_llm.training.precision import set_precision
+from kerastune_llm.training.precision import computing_in
 from kerastune_llm.training.seed import seed_everything
 from kerastune_llm.training.strategy import get_strategy
 from kerastune_llm.training.workers import Workers, losing_workers
@@ -130,13 +134,9 @@ def train_in(
         seed_everything(config.runtime.seed)
         job = assemble(config)
         model_type = job.model_config.model_type
-        set_precision(config.runtime.precision, model_type)
-        at_end.callback(set_precision, "float32", model_type)
-        if not config.from_scratch:
-            # Reads headers only: no row is read for a model without weights.
-            find_tensors(resolve_source(config.model))
-        job, training, validation = _loaded(job)
-        steps = planned_steps(config, training.count)
+        at_end.enter_context(computing_in(config.runtime.precision, model_type))
+        job, training, validation = _loaded(job, strategy)
+        steps = planned_steps(job.config, training.count)
         model, parameters = compiled_model(
             job, method, training, steps.total, strategy=strategy
         )
@@ -160,7 +160,11 @@ def train_in(
                 interrupt=interrupt,
                 marks=marks,
             )
-            with contextlib.closing(watch), contextlib.suppress(StoppedAtOnce):
+            with (
+                contextlib.closing(watch),
+                out_of_memory_explained(run, job, strategy),
+                contextlib.suppress(StoppedAtOnce),
+            ):
                 fit(watch, training, resumption, [*of_method, *callbacks, interrupt])
             if interrupt.requested:
                 _save_interrupted(run, watch)
@@ -170,13 +174,18 @@ def train_in(
         return TrainResult(run.path, watch.best or {}, interrupt.requested)
 
 
-def _loaded(job: Job) -> tuple[Job, Split | StreamedSplit, Split | None]:
-    """The job with its labels known, and its rows; says what is to be known of them."""
+def _loaded(
+    job: Job, strategy: tf.distribute.Strategy
+) -> tuple[Job, Split | StreamedSplit, Split | None]:
+    """The job with its labels and parts known, and its rows; says what is of note."""
+    if not job.config.from_scratch:
+        # Reads headers only: no row is read for a model without weights.
+        find_tensors(resolve_source(job.config.model))
     job, training, validation = load_splits(job)
     say_truncation("training", training)
     say_truncation("validation", validation)
     say_duplicates(job, training, validation)
-    return job, training, validation
+    return with_fitting_parts(job, strategy), training, validation
 
 
 def _begin(run: RunDir, job: Job, resumption: Resumption | None) -> None:

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from kerastune_llm.errors import UserError
 from kerastune_llm.registry import OPTIMIZERS
 
 FLOAT32 = 4
+GIB = 2**30
 
 # Left to the device's driver and libraries and to gaps between tensors.
-_KEPT_FREE = 0.1
+KEPT_FREE = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class MemoryNeed:
         >>> MemoryNeed(100, 0, 100, 200, activations=50).largest_batch(1000)
         10
         """
-        room = memory * (1 - _KEPT_FREE) - self.without_rows
+        room = memory * (1 - KEPT_FREE) - self.without_rows
         return max(0, int(room // self.activations))
 
 
@@ -71,3 +74,32 @@ def rule_of_thumb(parameters: int) -> int:
     3961245696
     """
     return 4 * parameters * FLOAT32
+
+
+def free_memory() -> int:
+    """Bytes of memory that processes on this machine may still take, on Linux.
+
+    Raises:
+        UserError: The system does not say.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise UserError(
+            "This system does not say how much memory is free.",
+            mend="--runtime.memory-limit GB",
+        ) from error
+    fields = dict(line.split(":", 1) for line in lines)
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    return min([free, *_left_by_cgroup()])
+
+
+def _left_by_cgroup() -> list[int]:
+    """What a container may still take, where it is limited."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = (folder / "memory.current").read_text(encoding="ascii")
+    except OSError:  # Not in a container, or an older kernel.
+        return []
+    return [] if most == "max" else [int(most) - int(used)]

@@ -1,5 +1,7 @@
 """The numbers a model computes in."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 from kerastune_llm.backend import keras
@@ -10,6 +12,16 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 # Their attention mask adds -1e9, which float16 cannot hold: the first forward pass
 # is NaN.
 _OVERFLOWING_TYPES = ("t5", "mt5", "umt5", "longt5")
+
+
+@contextlib.contextmanager
+def computing_in(precision: Precision, model_type: str) -> Iterator[None]:
+    """Within it, models are built to compute in a precision; after it, in float32."""
+    set_precision(precision, model_type)
+    try:
+        yield
+    finally:
+        set_precision("float32", model_type)
 
 
 def set_precision(precision: Precision, model_type: str) -> None:
