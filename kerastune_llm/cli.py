@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from kerastune_llm.arguments import make_parser
-from kerastune_llm.errors import JobFailed, UserError
+from kerastune_llm.errors import NO_ROOM, JobFailed, UserError
 from kerastune_llm.flag_names import unknown_flag
-from kerastune_llm.rundir import NO_ROOM
 from kerastune_llm.verbs.verb import run_verb
 
 EXIT_FAILURE = 1

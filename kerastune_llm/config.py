@@ -23,7 +23,7 @@ from kerastune_llm.config_groups import (
     TaskConfig,
 )
 from kerastune_llm.config_runtime import RuntimeConfig
-from kerastune_llm.config_values import named
+from kerastune_llm.config_values import Place, named
 from kerastune_llm.errors import UserError, UserErrors
 from kerastune_llm.flag_names import unknown_flag
 from kerastune_llm.recipes import PREFIX, read_recipe
@@ -54,8 +54,10 @@ class RunConfig(Group):
     task_file: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="Python file that registers a task: @TASKS.register"
     )
-    output: Path | None = Field(
-        None, description="run directory (default: a new one under runs/)"
+    output: Place | None = Field(
+        None,
+        description="run directory, here or at gs://BUCKET/DIR or another address "
+        "that fsspec knows (default: a new one under runs/)",
     )
 
     @classmethod

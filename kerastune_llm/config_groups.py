@@ -1,6 +1,5 @@
 """The groups of fields of RunConfig; their descriptions are the `--help` texts."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
@@ -15,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from kerastune_llm.config_values import Columns, Names, Rates, TaskName
+from kerastune_llm.config_values import Columns, Names, Place, Rates, TaskName
 from kerastune_llm.registry import (
     AUGMENTATIONS,
     METHODS,
@@ -141,8 +140,10 @@ class DataConfig(Group):
         description="auto: files where given, the generated sample for a bundled "
         "model, else the hub",
     )
-    train: Path | None = Field(None, description="training file")
-    validation: Path | None = Field(None, description="validation file")
+    train: Place | None = Field(
+        None, description="training file, here or at gs://BUCKET/FILE or the like"
+    )
+    validation: Place | None = Field(None, description="validation file, the same way")
     validation_fraction: float = Field(
         0.1,
         ge=0,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import TASKS
+from kerastune_llm.remote import as_place
 
 
 def _split_commas(value: object) -> object:
@@ -66,6 +67,11 @@ def named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+# Only text and paths are places; what else comes is pydantic's to refuse.
+Place = Annotated[
+    Path | str,
+    BeforeValidator(lambda x: as_place(x) if isinstance(x, str) else x),
+]
 Interval = Annotated[int | str, BeforeValidator(_interval)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]

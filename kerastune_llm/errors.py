@@ -1,7 +1,11 @@
 """Errors that are said without a traceback, and the nearest-name helper they share."""
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+# What an OSError's number says where there is no room to write.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(ValueError):

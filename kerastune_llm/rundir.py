@@ -1,24 +1,50 @@
-"""The run directory: the only file that knows the file names in it.
+"""The run directory: this file and `run_order` alone know the file names in it.
 
-Every write is atomic: a file is complete under a temporary name before it takes its
-own, so a kill or a full disk leaves what was there.
+It may be at an address, such as `gs://bucket/run`. All work is then done on a copy of
+this machine, which `publish` brings there; of a local one the copy is the directory.
 """
 
 import contextlib
-import errno
-import hashlib
 import json
+import logging
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kerastune_llm.atomic import (
+    read_jsonl,
+    sha256_of,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from kerastune_llm.errors import UserError
+from kerastune_llm.remote import is_remote
+from kerastune_llm.remote_errors import RemoteAway, RemoteRefused
+from kerastune_llm.run_order import CHECKPOINTS, CHECKSUMS, CONFIG, METRICS, mirror_of
 
-# What an OSError's number says where there is no room to write.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+__all__ = [
+    "CHECKSUMS",
+    "RunDir",
+    "new_run_path",
+    "read_jsonl",
+    "sha256_of",
+    "write_bytes",
+    "write_json",
+    "write_jsonl",
+    "write_text",
+]
+
+logger = logging.getLogger(__name__)
+
+# What a verb does not read is left where it is. A checkpoint is asked for by itself.
+_ALL_BUT_CHECKPOINTS = (CHECKPOINTS,)
+_TO_USE_THE_MODEL = (CHECKPOINTS, "tensorboard")
+_TO_READ_ABOUT_IT = (*_TO_USE_THE_MODEL, "model", "adapter")
 
 
 class RunDir:
@@ -28,19 +54,27 @@ class RunDir:
     config.json  environment.json  metrics.jsonl  log.txt  tensorboard/  checkpoints/
     model/ or adapter/  predictions/validation.jsonl  metrics.json  README.md  plots/
     ```
+
+    Args:
+        place: A folder, or the address of one; nothing is made or fetched yet.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.config = self.path / "config.json"
+    def __init__(self, place: str | Path) -> None:
+        self._mirror = mirror_of(place) if is_remote(place) else None
+        self._is_given_up = False
+        #: Where its files are on this machine.
+        self.path = self._mirror.copy if self._mirror else Path(place)
+        #: Where it is, as the user calls it.
+        self.place = self._mirror.address if self._mirror else self.path
+        self.config = self.path / CONFIG
         self.environment = self.path / "environment.json"
         self.history = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.tensorboard = self.path / "tensorboard"
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints = self.path / CHECKPOINTS
         self.model = self.path / "model"
         self.adapter = self.path / "adapter"
-        self.metrics = self.path / "metrics.json"
+        self.metrics = self.path / METRICS
         self.card = self.path / "README.md"
         self.plots = self.path / "plots"
 
@@ -62,23 +96,79 @@ class RunDir:
         return sorted(self.checkpoints.glob("step-*"), reverse=True)
 
     @property
+    def saved_bytes(self) -> int:
+        """Size of what was saved of the model: all of it, or an adapter."""
+        if self._mirror:
+            return self._mirror.size(self.trained)
+        files = self.trained.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    @property
     def is_begun(self) -> bool:
         """Whether a run was begun here; it may be finished."""
         return self.config.exists()
 
+    def refresh(self, *, without: tuple[str, ...] = _ALL_BUT_CHECKPOINTS) -> "RunDir":
+        """This run directory, what is elsewhere fetched but for some folders' files.
+
+        Raises:
+            RemoteRefused: It is at an address that cannot be used.
+            RemoteAway: It cannot be reached.
+        """
+        if self._mirror:
+            self._mirror.refresh(lambda name: name.partition("/")[0] not in without)
+        return self
+
+    def fetch(self, folder: Path) -> None:
+        """See that a folder of the run directory has all its files on this machine."""
+        if self._mirror:
+            self._mirror.fetch(folder)
+
+    def publish(self, *, at_end: bool = False) -> int:
+        """Bring what is new to the address the run directory is at, if it is at one.
+
+        Args:
+            at_end: Whether there is no later time to try again.
+
+        Returns:
+            How many files were sent.
+
+        Raises:
+            JobFailed: They cannot be, and it is the end; before, it is a warning.
+        """
+        if self._mirror is None or self._is_given_up or not self.is_begun:
+            return 0
+        try:
+            return self._mirror.publish()
+        except (RemoteAway, RemoteRefused) as error:
+            if at_end:
+                self._is_given_up = True
+                raise RemoteAway(
+                    f"{error}\n  Everything is in {self.path}; "
+                    f"`kerastune resume {self.place}`, on this machine, sends it."
+                ) from error
+            logger.warning(
+                "%s What is new stays in %s until it can be sent.", error, self.path
+            )
+            return 0
+
     @classmethod
-    def create(cls, path: Path) -> "RunDir":
-        """A new run directory at `path`.
+    def create(cls, place: str | Path) -> "RunDir":
+        """A new run directory.
 
         Raises:
             UserError: It holds a run already, or cannot be written.
         """
-        run = cls(path)
+        run = cls(place)
+        if run._mirror and not run._mirror.holds(CONFIG):
+            run._mirror.forget()  # a copy of a run that is there no more
+        else:
+            run.refresh(without=_TO_READ_ABOUT_IT)
         if run.config.exists():
             state = "a finished" if run.metrics.exists() else "an unfinished"
             raise UserError(
                 f"The output folder already holds {state} run.",
-                received=str(path),
+                received=str(run.place),
                 mend="another --output DIR, or remove the folder",
             )
         try:
@@ -89,55 +179,63 @@ class RunDir:
         except OSError as error:
             raise UserError(
                 f"The output folder cannot be written: {error.strerror}.",
-                received=str(path),
+                received=str(run.path),
                 mend="another --output DIR",
             ) from error
+        if run._mirror:
+            run._mirror.check_writable()
         return run
 
     @classmethod
-    def begun(cls, path: Path) -> "RunDir":
-        """The run directory at `path`, finished or not.
+    def begun(
+        cls, place: str | Path, *, without: tuple[str, ...] = _ALL_BUT_CHECKPOINTS
+    ) -> "RunDir":
+        """The run directory at a place, finished or not.
+
+        Args:
+            place: A folder, or the address of one.
+            without: Folders whose files are not fetched where it is at an address.
 
         Raises:
             UserError: No run was begun there.
         """
-        run = cls(path)
+        run = cls(place).refresh(without=without)
         if not run.is_begun:
             raise UserError(
                 "There is no run in this folder (no config.json).",
-                received=str(path),
+                received=str(run.place),
                 mend="`kerastune train TASK --output DIR` makes one",
             )
         return run
 
     @classmethod
-    def finished(cls, path: Path) -> "RunDir":
-        """The run directory at `path`, whose run came to its end.
+    def finished(cls, place: str | Path) -> "RunDir":
+        """The run directory at a place, whose run came to its end; to read about it.
 
         Raises:
             UserError: No run was begun there, or it is not finished.
         """
-        run = cls.begun(path)
+        run = cls.begun(place, without=_TO_READ_ABOUT_IT)
         if not run.metrics.exists():
             raise UserError(
                 "The run is not finished (no metrics.json).",
-                received=str(path),
-                mend=f"kerastune resume {path}",
+                received=str(run.place),
+                mend=f"kerastune resume {run.place}",
             )
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunDir":
-        """The run directory at `path`.
+    def open(cls, place: str | Path) -> "RunDir":
+        """The run directory at a place, to use its model.
 
         Raises:
             UserError: There is no run with a saved model.
         """
-        run = cls.begun(path)
+        run = cls.begun(place, without=_TO_USE_THE_MODEL)
         if not (run.model.is_dir() or run.adapter.is_dir()):
             raise UserError(
                 "This run has no saved model: it ended before its first evaluation.",
-                received=str(path),
+                received=str(run.place),
                 mend="train again to another --output DIR",
             )
         return run
@@ -193,52 +291,3 @@ def new_run_path(*parts: str) -> Path:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     path = Path("runs") / f"{name}-{stamp}"
     return path if not path.exists() else path.with_name(f"{path.name}-{os.getpid()}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8, making its folder."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_sibling(path) as temporary:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-
-
-def write_json(path: Path, values: object) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object to a line, atomically."""
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    write_text(path, "".join(lines))
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """One JSON object a line, none where there is no such file."""
-    # By line feeds alone: texts hold other marks that Python takes for line ends.
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [json.loads(line) for line in lines if line]
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _temporary_sibling(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

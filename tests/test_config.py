@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from kerastune_llm.config import RunConfig, flags, merge, read_config_file
 from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.rundir import write_json
 
 
 def test_defaults_and_strings_from_the_command_line():
@@ -77,3 +79,17 @@ def test_config_file_that_is_no_mapping(tmp_path):
 def test_flags_are_the_dotted_paths():
     assert flags()["--data.max-train-samples"] == ("data", "max_train_samples")
     assert flags()["--method"] == ("method", "name")
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/a b/", "memory://x", "hf::gs://b/c"])
+def test_an_address_stays_the_text_it_is(place, tmp_path):
+    values = {"task": "cola", "output": place, "data": {"train": place}}
+    config = RunConfig.parse(values)
+    assert (config.output, config.data.train) == (place, place)
+    write_json(tmp_path / "config.json", config.to_values())
+    again = RunConfig.parse(read_config_file(tmp_path / "config.json"))
+    assert again == config
+    for path in ("runs/a", "/runs//a", "gs:/a"):
+        assert config.updated({"output": path}).output == Path(path)
+    with pytest.raises(UserError, match="--output"):
+        config.updated({"output": 3})

@@ -66,7 +66,7 @@ def rows_of(job: Job, split: str) -> tuple[str, str]:
         return task.name, f"the generated sample of {task.name}"
     data = job.config.data
     file = getattr(data, split) or data.train
-    return task.name, file.name if file else f"files of {task.name}"
+    return task.name, Path(file).name if file else f"files of {task.name}"
 
 
 def _library(job: Job) -> str:

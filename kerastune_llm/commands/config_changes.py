@@ -76,7 +76,7 @@ def changed_config(run: RunDir, changes: Mapping[str, Any]) -> RunConfig:
     if problems:
         raise UserErrors(problems)
     if run.metrics.exists() and not LENGTHENING & changed.keys():
-        raise UserError("This run is finished.", received=str(run.path), mend=LENGTHEN)
+        raise UserError("This run is finished.", received=str(run.place), mend=LENGTHEN)
     return after
 
 

@@ -8,11 +8,13 @@ from kerastune_llm.backend import tf
 from kerastune_llm.commands.finding import Finding
 from kerastune_llm.commands.job import packing_misfits, virtual_tokens
 from kerastune_llm.config import RunConfig
-from kerastune_llm.errors import UserError
+from kerastune_llm.errors import JobFailed, UserError
 from kerastune_llm.models.compatibility import misfits
 from kerastune_llm.models.loading import load_config, load_tokenizer
 from kerastune_llm.models.sources import resolve_source
 from kerastune_llm.models.stored_tensors import find_tensors
+from kerastune_llm.remote import Remote, is_remote
+from kerastune_llm.remote_errors import without_secrets
 
 
 def check_config(config: RunConfig) -> Iterator[Finding]:
@@ -20,6 +22,7 @@ def check_config(config: RunConfig) -> Iterator[Finding]:
 
     Only the configuration and tokenizer files are read, no weights.
     """
+    yield from _places(config)
     try:
         model_config = load_config(config.model)
         tokenizer = load_tokenizer(config.model)
@@ -32,6 +35,22 @@ def check_config(config: RunConfig) -> Iterator[Finding]:
     yield from _head(config, model_config)
     yield from _weights(config)
     yield from _speed(config)
+
+
+def _places(config: RunConfig) -> Iterator[Finding]:
+    """What is at addresses can be reached; what is here, a run finds out at once."""
+    data = config.data
+    checks = [(config.output, Remote.check_writable, "can be written")]
+    checks += [(x, Remote.info, "can be read") for x in (data.train, data.validation)]
+    for place, check, what in checks:
+        if place is None or not is_remote(place):
+            continue
+        try:
+            check(Remote(place))
+        except (UserError, JobFailed) as error:
+            yield Finding("problem", str(error))
+        else:
+            yield Finding("ok", f"{without_secrets(place)} {what}")
 
 
 def _precision(config: RunConfig, model_config: PretrainedConfig) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from kerastune_llm.commands.console import console, logging_to, progress, show_t
 from kerastune_llm.commands.finished_run import load_scorer, open_run
 from kerastune_llm.commands.splits import load_validation, say_truncation
 from kerastune_llm.config import read_config_file
+from kerastune_llm.remote import here
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl
 
 
@@ -15,7 +16,7 @@ def evaluate(
     run: str | Path,
     *,
     changes: Mapping[str, Any] | None = None,
-    output: Path | None = None,
+    output: str | Path | None = None,
 ) -> dict[str, float]:
     """Score a run's saved model, by default on the run's own validation rows.
 
@@ -32,6 +33,7 @@ def evaluate(
     Raises:
         UserError: No run there, or something is wrong with the rows.
     """
+    output = None if output is None else here(output)
     with logging_to(None):
         run_dir, job = open_run(run, changes)
         split = load_validation(job)

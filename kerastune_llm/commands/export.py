@@ -7,6 +7,7 @@ from kerastune_llm.commands.export_form import ServingOptions
 from kerastune_llm.commands.finished_run import open_run
 from kerastune_llm.commands.saved import load_trained
 from kerastune_llm.registry import EXPORTS
+from kerastune_llm.remote import here
 
 
 def export(
@@ -32,7 +33,7 @@ def export(
             does not exist in that form. Nothing is then written.
     """
     form = EXPORTS.get(to)
-    folder, options = Path(folder).expanduser(), options or ServingOptions()
+    folder, options = here(folder).expanduser(), options or ServingOptions()
     with logging_to(None):
         run_dir, job = open_run(run)
         form.check(job, folder, options)

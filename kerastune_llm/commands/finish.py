@@ -96,7 +96,7 @@ def _plot_predictions(
 
 def say_what_next(run: RunDir, job: Job) -> None:
     """Say where everything is, and the commands that go on from here."""
-    path = run.path
+    path = run.place
     trained = run.trained.name
     console.print(
         f"wrote {path}: {trained}/, predictions/, metrics.json, plots/, README.md"
@@ -106,7 +106,7 @@ def say_what_next(run: RunDir, job: Job) -> None:
         f"  answer rows:   kerastune predict {path} --input rows.jsonl "
         "--output answers.jsonl"
     )
-    console.print(f"  curves:        tensorboard --logdir {run.tensorboard}")
+    console.print(f"  curves:        tensorboard --logdir {path}/tensorboard")
     task, model = job.task.name, job.config.model
     if model == "starter":
         console.print(

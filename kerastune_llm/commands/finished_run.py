@@ -23,7 +23,7 @@ def open_run(
     Raises:
         UserError: There is no run with a saved model.
     """
-    run = RunDir.open(Path(path))
+    run = RunDir.open(path)
     values = merge(read_config_file(run.config), changes or {})
     # An adapter's tokenizer and configuration are those of its base model.
     source = run.model if run.model.is_dir() else None

@@ -71,7 +71,8 @@ def _kubernetes(command: Sequence[str], nodes: int) -> str:
     }
     head = (
         "# kubectl apply -f FILE, with Kubeflow's training operator. Fill in the\n"
-        "# image, and a volume claim that all workers mount: --output goes there.\n"
+        "# image, and a volume claim that all workers mount: --output goes there,\n"
+        "# or to gs://BUCKET/DIR.\n"
     )
     return head + yaml.safe_dump(job, sort_keys=False, width=1000)
 

@@ -98,14 +98,15 @@ class Place:
     name: str
     path: str
     form: Literal["whole", "adapter"]
-    run: Path | None = None
+    run: Path | str | None = None
     is_repository: bool = False
 
 
 def place_of_run(run: RunDir) -> Place:
     """A run directory with the model in it."""
     form = "adapter" if run.adapter.is_dir() else "whole"
-    return Place(run.path.absolute().name, str(run.trained), form, run.path)
+    trained = f"{run.place}/{run.trained.name}"
+    return Place(run.path.absolute().name, trained, form, run.place)
 
 
 def saved_card(run: RunDir, job: Job, place: Place) -> str:

@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kerastune_llm.errors import UserError
-from kerastune_llm.rundir import NO_ROOM
+from kerastune_llm.errors import NO_ROOM, UserError
 
 
 def check_form(

@@ -16,8 +16,9 @@ def own_folder(
 ) -> Iterator[RunDir]:
     """The folder that this process writes, and for others than the chief no console.
 
-    Of the chief, or a process of its own, it is the run directory; of another worker a
-    folder that is gone at the end, so that all of them go the same way.
+    Of the chief, or a process of its own, it is the run directory, which is gone at the
+    end where no run began in it. Of another worker it is a folder that is gone at the
+    end, so that all of them go the same way.
 
     Args:
         run: The run directory.
@@ -29,7 +30,12 @@ def own_folder(
     """
     cluster = cluster_of(strategy)
     if cluster is None or cluster.index == 0:
-        yield run if is_resumed else RunDir.create(run.path)
+        own = run if is_resumed else RunDir.create(run.place)
+        try:
+            yield own
+        finally:
+            own.discard_unbegun()
+            own.publish()  # however it ended: the log says why
         return
     was_quiet, console.quiet = console.quiet, True
     try:

@@ -27,6 +27,7 @@ from kerastune_llm.commands.splits import Split, load_inputs, say_truncation
 from kerastune_llm.config import flag
 from kerastune_llm.data.inputs import STDIN
 from kerastune_llm.data.render import show_inputs
+from kerastune_llm.remote import as_place, here
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.scoring import Answers, Scorer
@@ -54,7 +55,7 @@ def predict(
     stopped, after checking that inputs, model and what is written are the same.
 
     Args:
-        run: The run directory.
+        run: The run directory, or its address.
         input: Rows in any form that training rows may have, or plain text with one
             input a line; targets are not needed. `-`: standard input.
         output: The jsonl or csv file to write. `-`: standard output, as jsonl.
@@ -69,7 +70,7 @@ def predict(
             file that holds anything else.
         KeyboardInterrupt: Ctrl-C; the message that was printed says how to go on.
     """
-    input, output = Path(input), Path(output)
+    input, output = as_place(input), here(output)
     with contextlib.ExitStack() as at_end:
         if output == STDOUT:
             at_end.enter_context(console_on_stderr())
@@ -113,7 +114,7 @@ def _answers_to(
         "stride": job.config.data.stride,
     }
     origin = Origin(
-        run=str(run.path),
+        run=str(run.place),
         inputs=digest_of(list(zip(ids, texts, strict=True))),
         model=digest_of_folder(run.trained, settings),
         rows=len(texts),
@@ -173,7 +174,7 @@ def _say_interrupted(
 
 def _command(
     run: str | Path,
-    input: Path,
+    input: str | Path,
     output: Path,
     *,
     form: str | None,

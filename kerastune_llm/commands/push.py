@@ -57,7 +57,7 @@ def push(
             reached or refuses. What is in the repository is then as it was.
     """
     check_repository(repository)
-    RunDir.finished(Path(run))
+    RunDir.finished(run)
     if not dry_run:
         check_way(repository)
     with logging_to(None), tempfile.TemporaryDirectory(prefix="kerastune-") as place:
@@ -90,7 +90,7 @@ def _write(run: RunDir, job: Job, folder: Path, form: Form) -> None:
 
 def _base_for_others(run: RunDir, job: Job) -> str:
     """The base model's id on the hub, without which nobody could use an adapter."""
-    whole = f"kerastune push {run.path} --repo USER/NAME --form whole"
+    whole = f"kerastune push {run.place} --repo USER/NAME --form whole"
     if not run.adapter.is_dir():
         raise UserError(
             f"This run has no adapter: {job.config.method.name} trained weights of the "

@@ -12,6 +12,7 @@ from kerastune_llm.commands.report_plots import colour, plots
 from kerastune_llm.commands.report_runs import ReportedRun, read_runs
 from kerastune_llm.commands.report_samples import samples
 from kerastune_llm.errors import UserError
+from kerastune_llm.remote import as_place, here
 from kerastune_llm.rundir import write_text
 
 TEMPLATE = "report.html.jinja"
@@ -47,9 +48,9 @@ def report(runs: Sequence[str | Path], output: str | Path) -> Path:
     Raises:
         UserError: A folder is no finished run; the file is none, or cannot be written.
     """
-    output = Path(output)
+    output = here(output)
     _check_place(output)
-    reported = read_runs([Path(run) for run in runs])
+    reported = read_runs([as_place(run) for run in runs])
     page = render(reported)
     try:
         write_text(output, page)

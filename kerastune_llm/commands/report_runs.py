@@ -25,7 +25,7 @@ class ReportedRun:
 
     Args:
         name: What tells it from the others on the page.
-        path: The run directory.
+        path: The run directory, or its address.
         config: Its configuration.
         metrics: Of its saved model on the validation rows.
         environment: Versions, devices, command, and as `trained` what it took.
@@ -34,7 +34,7 @@ class ReportedRun:
     """
 
     name: str
-    path: Path
+    path: Path | str
     config: RunConfig
     metrics: Mapping[str, float]
     environment: Mapping[str, Any]
@@ -60,8 +60,7 @@ class ReportedRun:
     @property
     def saved_bytes(self) -> int:
         """Size of what was saved of the model: all of it, or an adapter."""
-        files = RunDir(self.path).trained.rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return RunDir(self.path).saved_bytes
 
     @property
     def shown_metrics(self) -> dict[str, float]:
@@ -81,7 +80,7 @@ class ReportedRun:
         }
 
 
-def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
+def read_runs(paths: Sequence[Path | str]) -> list[ReportedRun]:
     """The finished runs in these folders, in order.
 
     Raises:
@@ -89,7 +88,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """
     problems: list[Exception] = []
     runs: list[ReportedRun] = []
-    twice = {str(path) for path in paths if _places(paths).count(path.resolve()) > 1}
+    twice = {str(path) for path in paths if _places(paths).count(_place(path)) > 1}
     problems += [UserError("The run is given twice.", received=x) for x in twice]
     for path, name in zip(paths, _names(paths), strict=True):
         try:
@@ -101,11 +100,15 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     return runs
 
 
-def _places(paths: Sequence[Path]) -> list[Path]:
-    return [path.resolve() for path in paths]
+def _place(path: Path | str) -> Path:
+    return path.resolve() if isinstance(path, Path) else Path(path)
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _places(paths: Sequence[Path | str]) -> list[Path]:
+    return [_place(path) for path in paths]
+
+
+def _names(paths: Sequence[Path | str]) -> list[str]:
     """The folders' own names where these differ, else the paths as they were given."""
     names = [path.name for path in _places(paths)]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
@@ -116,7 +119,7 @@ def _read(run: RunDir, name: str) -> ReportedRun:
     try:
         return ReportedRun(
             name=name,
-            path=run.path,
+            path=run.place,
             config=RunConfig.parse(read_config_file(run.config)),
             metrics=read_config_file(run.metrics),
             environment=read_config_file(run.environment) if known else {},
@@ -124,11 +127,11 @@ def _read(run: RunDir, name: str) -> ReportedRun:
             records=run.read_predictions("validation"),
         )
     except UserError as error:
-        raise UserError(f"{run.path}: {error}") from error
+        raise UserError(f"{run.place}: {error}") from error
     except ValueError as error:
         raise UserError(
             f"A file of the run is damaged: {error}.",
-            received=str(run.path),
+            received=str(run.place),
             mend=f"kerastune train --config {run.config} --output DIR trains it again",
         ) from error
 

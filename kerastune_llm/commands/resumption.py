@@ -59,14 +59,15 @@ def find_resumption(run: RunDir) -> Resumption:
     folders = run.saved_checkpoints()
     for folder in folders:
         try:
+            run.fetch(folder)
             return Resumption(folder, read_checkpoint(folder))
         except DamagedCheckpoint as error:
             logger.warning("%s The one before is used.", error)
     if folders:
         raise UserError(
             "No checkpoint of this run is whole.",
-            received=str(run.checkpoints),
-            mend=f"remove {run.checkpoints} to begin the run anew",
+            received=f"{run.place}/checkpoints",
+            mend=f"remove {run.place}/checkpoints to begin the run anew",
         )
     return Resumption()
 
@@ -96,7 +97,7 @@ def take_up(
     if done > total_steps or (done == total_steps and run.metrics.exists()):
         raise UserError(
             f"Nothing is left to do: {done:,} updates are done, of {total_steps:,}.",
-            received=str(run.path),
+            received=str(run.place),
             mend=LENGTHEN,
         )
     for what, mark in marks.items():
@@ -131,7 +132,7 @@ def _say(resumption: Resumption, model: keras.Model, total_steps: int) -> None:
     )
     before = resumption.state["total_steps"]
     if before != total_steps:
-        rate = float(model.optimizer.learning_rate)
+        rate = float(model.optimizer.learning_rate.numpy())
         console.print(
             f"the schedule reached over {before:,} updates and now over "
             f"{total_steps:,}; the learning rate goes on at {rate:.3g}"

@@ -9,6 +9,7 @@ from typing import Any
 from kerastune_llm.commands.console import console, show_table
 from kerastune_llm.config import read_config_file
 from kerastune_llm.errors import UserError, unknown_name
+from kerastune_llm.remote import here
 from kerastune_llm.rundir import RunDir
 
 
@@ -32,12 +33,13 @@ class FinishedRun:
         return self.config["task"]["name"]
 
 
-def find_runs(folder: Path) -> list[FinishedRun]:
+def find_runs(folder: str | Path) -> list[FinishedRun]:
     """The finished runs below a folder, those of its studies too, by path.
 
     Raises:
         UserError: There is no such folder.
     """
+    folder = here(folder)
     if not folder.is_dir():
         raise UserError(
             "There is no such folder.",
@@ -55,7 +57,7 @@ def find_runs(folder: Path) -> list[FinishedRun]:
 
 
 def show_runs(
-    folder: Path, *, task: str | None = None, sort: str | None = None
+    folder: str | Path, *, task: str | None = None, sort: str | None = None
 ) -> list[FinishedRun]:
     """Print the finished runs below a folder.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kerastune_llm.commands.console import console, logging_to
 from kerastune_llm.errors import UserError
+from kerastune_llm.remote import here, is_remote
 from kerastune_llm.rundir import RunDir
 from kerastune_llm.serving.keys import read_keys
 from kerastune_llm.serving.server import check_tls, open_socket, run_server
@@ -76,18 +77,18 @@ def serve(
 @contextlib.contextmanager
 def _models(folder: str | Path) -> Iterator[Path]:
     """The folder of exported models: itself, or a temporary one of a run's model."""
-    folder = Path(folder).expanduser()
-    if not RunDir(folder).is_begun:
-        yield folder
+    place = folder if is_remote(folder) else Path(folder).expanduser()
+    if not RunDir(place).refresh(without=("checkpoints", "tensorboard")).is_begun:
+        yield here(place)
         return
-    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="kerastune-") as place:
-        logger.info("exporting %s to a temporary folder first", folder)
-        _export(folder, Path(place))
+    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="kerastune-") as own:
+        logger.info("exporting %s to a temporary folder first", place)
+        _export(place, Path(own))
         gc.collect()  # the model that was exported; its SavedModel is loaded next
-        yield Path(place)
+        yield Path(own)
 
 
-def _export(run: Path, folder: Path) -> None:
+def _export(run: str | Path, folder: Path) -> None:
     from kerastune_llm.commands.export_form import ServingOptions
     from kerastune_llm.commands.finished_run import open_run
     from kerastune_llm.commands.saved import load_trained

@@ -23,6 +23,7 @@ from kerastune_llm.commands.splits import tokenise_rows, validation_rows
 from kerastune_llm.data.subsets import random_places
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.load_report import shown
+from kerastune_llm.remote import as_place, here
 from kerastune_llm.rundir import write_text
 from kerastune_llm.tasks.metric_kinds import metric_keys
 from kerastune_llm.training.scoring import Scorer
@@ -70,9 +71,9 @@ def show(
         raise UserError("--rows must be positive.", received=rows)
     form = None
     if output is not None:
-        form = check_form(Path(output), FORMS, "Answers")
+        form = check_form(here(output), FORMS, "Answers")
     with logging_to(None):
-        found = read_runs([Path(run) for run in runs])
+        found = read_runs([as_place(run) for run in runs])
         _check_comparable(found)
         chosen = _Chosen(found[0], rows)
         readers = [_untuned(chosen)] if untuned else []

@@ -168,7 +168,7 @@ def validation_rows(job: Job) -> datasets.Dataset:
     return subset(validation, data.max_validation_samples, seed=seed)
 
 
-def load_inputs(job: Job, path: Path, form: str | None = None) -> Split:
+def load_inputs(job: Job, path: str | Path, form: str | None = None) -> Split:
     """The rows of a file, or of standard input, that are to be answered; tokenised."""
     return _tokenised(job, read_inputs(job.task, path, form=form))
 

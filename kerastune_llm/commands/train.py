@@ -65,12 +65,12 @@ class TrainResult:
     """What a run came to.
 
     Args:
-        run: The run directory.
+        run: The run directory, or its address.
         metrics: Validation metrics of the saved model; empty without validation rows.
         interrupted: Whether Ctrl-C or SIGTERM ended it early.
     """
 
-    run: Path
+    run: Path | str
     metrics: dict[str, float]
     interrupted: bool
 
@@ -96,8 +96,7 @@ def train(
         config = RunConfig.parse(config)
     if resume and config.output is None:
         raise UserError("Which run is to be resumed?", mend="--output DIR")
-    if resume and RunDir(config.output).is_begun:
-        run = RunDir.begun(config.output)
+    if resume and (run := RunDir(config.output).refresh()).is_begun:
         config = changed_config(run, config.given())
         return train_in(run, config, callbacks=callbacks, is_resumed=True)
     config = with_method_of_adapter(config)
@@ -123,7 +122,6 @@ def train_in(
     name = config.runtime.strategy
     with contextlib.ExitStack() as at_end:
         own = at_end.enter_context(own_folder(run, name, is_resumed=is_resumed))
-        at_end.callback(own.discard_unbegun)
         at_end.enter_context(logging_to(own.log))
         at_end.enter_context(losing_workers())
         # Before any other work of TensorFlow's, where there are several workers.
@@ -148,7 +146,7 @@ def train_in(
         if is_resumed:
             take_up(run, resumption, model, total_steps=steps.total, marks=marks)
         if workers.is_chief:
-            _begin(run, job, resumption if is_resumed else None)
+            _begin(own, job, resumption if is_resumed else None)
         of_method = method_callbacks(method, model, steps.total)
         with graceful_interrupt() as interrupt:
             watch = Watch(
@@ -167,11 +165,11 @@ def train_in(
             ):
                 fit(watch, training, resumption, [*of_method, *callbacks, interrupt])
             if interrupt.requested:
-                _save_interrupted(run, watch)
+                _save_interrupted(watch)
         if workers.is_chief and not interrupt.requested:
-            _finish(run, job, watch, parameters, training.count)
+            _finish(own, job, watch, parameters, training.count)
         workers.wait()
-        return TrainResult(run.path, watch.best or {}, interrupt.requested)
+        return TrainResult(run.place, watch.best or {}, interrupt.requested)
 
 
 def _loaded(
@@ -194,6 +192,8 @@ def _begin(run: RunDir, job: Job, resumption: Resumption | None) -> None:
         forget_repeated(run, resumption)
         say_changes(run, job.config)
     begin_run(run, job)
+    if run.publish():
+        console.print(f"the run is in {run.place}, and its copy here in {run.path}")
 
 
 def _finish(
@@ -217,15 +217,18 @@ def _finish(
     finish_run(run, job, watch.best, facts)
     if watch.best:
         show_table("validation", ["metric", "value"], watch.best.items())
+    run.publish(at_end=True)
     say_what_next(run, job)
 
 
-def _save_interrupted(run: RunDir, watch: Watch) -> None:
+def _save_interrupted(watch: Watch) -> None:
     """Save what there is: the state to resume from and, as yet without a best, this."""
     watch.save_checkpoint()
     if watch.best is None:
         watch.save_model()
     step = completed_steps(watch.model)
     console.print(
-        f"interrupted after update {step:,}; go on with  kerastune resume {run.path}"
+        f"interrupted after update {step:,}; go on with  kerastune resume "
+        f"{watch.run.place}"
     )
+    watch.run.publish(at_end=True)

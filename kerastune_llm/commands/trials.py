@@ -9,6 +9,7 @@ from typing import Any
 from kerastune_llm.commands.child_process import Outcome
 from kerastune_llm.config import flag, flag_of, read_config_file
 from kerastune_llm.errors import UserError, UserErrors
+from kerastune_llm.remote import here
 from kerastune_llm.rundir import RunDir, write_json
 
 
@@ -39,8 +40,8 @@ class Study:
     ```
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path) -> None:
+        self.path = here(path)
 
     def run(self, trial: Trial) -> RunDir:
         """The trial's run directory."""

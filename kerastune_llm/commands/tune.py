@@ -20,7 +20,6 @@ from typing import Any
 from kerastune_llm.commands.child_process import last_message, run_process
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.console import console
-from kerastune_llm.commands.locks import alone
 from kerastune_llm.commands.study import EXIT_USER_ERROR, Progress
 from kerastune_llm.commands.trials import Study, Trial
 from kerastune_llm.commands.tune_report import write_report
@@ -36,6 +35,7 @@ from kerastune_llm.commands.tune_work import (
 from kerastune_llm.commands.validation_rows import has_validation
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError
+from kerastune_llm.locks import alone
 
 _PROGRAM = (sys.executable, "-m", "kerastune_llm.cli")
 # Failures before any success after which the cause is not the values searched.

@@ -5,11 +5,11 @@ import json
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.configured_task import configured_task
 from kerastune_llm.commands.console import console
-from kerastune_llm.commands.locks import sharing
 from kerastune_llm.commands.train import TrainResult, train
 from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_work import run_folder_lock
 from kerastune_llm.config import RunConfig
+from kerastune_llm.locks import sharing
 from kerastune_llm.rundir import RunDir
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from kerastune_llm.commands.locks import alone, claim
 from kerastune_llm.commands.trials import Study, Trial
 from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_space import Dimension, nested
 from kerastune_llm.config import RunConfig, merge, read_config_file
 from kerastune_llm.errors import UserError
+from kerastune_llm.locks import alone, claim
 from kerastune_llm.rundir import write_json
 
 

@@ -115,7 +115,12 @@ class Watch:
         )
         self._evaluations = Evaluate(
             self._evaluate,
-            [self._log.on_evaluation, self._board.on_evaluation, self._keep_or_stop],
+            [
+                self._log.on_evaluation,
+                self._board.on_evaluation,
+                self._keep_or_stop,
+                self._publish,
+            ],
             every=settings.every,
             steps_per_epoch=steps.per_epoch,
             total_steps=steps.total,
@@ -205,6 +210,7 @@ class Watch:
         folder = self.run.checkpoint(step)
         others = [x for x in self.run.saved_checkpoints() if x != folder]
         save_checkpoint(folder, self.model, state, obsolete=others[keep - 1 :])
+        self.run.publish()
 
     def _keep_or_stop(self, step: int, metrics: Metrics) -> bool:
         stops = self._keep.on_evaluation(step, metrics)
@@ -214,6 +220,10 @@ class Watch:
                 "evaluations"
             )
         return stops
+
+    def _publish(self, step: int, metrics: Metrics) -> None:
+        self._board.flush()
+        self.run.publish()
 
     def _evaluate(self) -> dict[str, float]:
         metrics = self._workers.from_chief(self._scored)

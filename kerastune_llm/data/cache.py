@@ -8,7 +8,6 @@ an entry is whole or absent; one that was damaged later is found by its digests.
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,12 +19,6 @@ import datasets
 logger = logging.getLogger(__name__)
 
 ENTRY = "entry.json"
-
-
-def cache_folder() -> Path:
-    """`$KERASTUNE_CACHE`, or `~/.cache/kerastune`."""
-    folder = os.environ.get("KERASTUNE_CACHE") or "~/.cache/kerastune"
-    return Path(folder).expanduser()
 
 
 def read_entry(

@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 from transformers import PreTrainedTokenizerBase
 
-from kerastune_llm.data.cache import cache_folder, read_entry, write_entry
+from kerastune_llm.data.cache import read_entry, write_entry
 from kerastune_llm.data.encoding import (
     COUNTS,
     Encoder,
@@ -23,6 +23,7 @@ from kerastune_llm.data.encoding import (
 from kerastune_llm.data.render import render_inputs, render_pairs
 from kerastune_llm.data.truncation import TruncationReport
 from kerastune_llm.errors import UserError
+from kerastune_llm.remote import cache_folder
 from kerastune_llm.tasks.task import Task
 
 logger = logging.getLogger(__name__)

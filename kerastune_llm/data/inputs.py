@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import datasets
 
+from kerastune_llm.data.downloads import local_file
 from kerastune_llm.data.files import check_file, open_text
 from kerastune_llm.data.label_folders import read_label_folders
 from kerastune_llm.data.readers import SUFFIXES, PlacedRow, read_file
@@ -27,13 +28,13 @@ _TEXT_SUFFIXES = (".txt", ".text")
 
 
 def read_inputs(
-    task: Task, path: Path = STDIN, *, form: str | None = None
+    task: Task, path: str | Path = STDIN, *, form: str | None = None
 ) -> datasets.Dataset:
     """The canonical rows of a file, of which only what inputs need is read.
 
     Args:
         task: Its templates name the columns.
-        path: The file; `-` is standard input.
+        path: The file or its address; `-` is standard input.
         form: One of `FORMS`, `"text"` being one input a line. Default: what the file's
             name says, or for standard input what it looks like.
 
@@ -44,7 +45,7 @@ def read_inputs(
     if form is not None and form not in FORMS:
         raise unknown_name("form", form, FORMS)
     if path != STDIN:
-        return _checked(task, str(path), _read(task, path, form))
+        return _checked(task, str(path), _read(task, local_file(path), form))
     if sys.stdin.isatty():
         logger.info("reading standard input; Ctrl-D ends it")
     with _spooled(sys.stdin.buffer) as file:

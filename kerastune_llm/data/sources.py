@@ -9,6 +9,7 @@ import datasets
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
+from kerastune_llm.data.downloads import local_file
 from kerastune_llm.data.label_folders import read_label_folders
 from kerastune_llm.data.labels import discover_labels, encode_labels
 from kerastune_llm.data.readers import read_file
@@ -44,7 +45,7 @@ def load_rows(
         task: What the rows are for.
         split: `"train"` or `"validation"`.
         source: Where they come from; `path` goes with `"files"`.
-        path: A file, or several that are read one after another.
+        path: A file or its address, or several that are read one after another.
         max_rows: Keep a random subset of this many, in the file's order. Random,
             because many files are sorted by label.
         seed: Chooses the subset.
@@ -103,7 +104,7 @@ def file_tables(
     paths = [path] if isinstance(path, str | Path) else list(path or ())
     if not paths:
         raise UserError(f"No {split} file is given.", mend=f"--data.{split} FILE")
-    return [Table(str(path), _read(task, Path(path))) for path in paths]
+    return [Table(str(path), _read(task, local_file(path))) for path in paths]
 
 
 def _read(task: Task, path: Path) -> Iterator[tuple[str, dict]]:

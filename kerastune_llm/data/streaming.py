@@ -21,6 +21,7 @@ import numpy as np
 from kerastune_llm.backend import tf
 from kerastune_llm.data.batching import WINDOW, Batching, count_steps, plan_batches
 from kerastune_llm.data.collate import Collate
+from kerastune_llm.data.downloads import local_file
 from kerastune_llm.data.encoding import COUNTS, Encoder, encode, encoded_features
 from kerastune_llm.data.labels import label_set, names_of
 from kerastune_llm.data.packing import PackedCollate
@@ -53,13 +54,14 @@ class Survey:
     digest: str
 
 
-def survey(task: Task, path: Path) -> Survey:
+def survey(task: Task, place: str | Path) -> Survey:
     """Read a training file once, checking every row; labels are discovered.
 
     Raises:
         UserErrors: The first problem of each kind, with file, row and column.
         UserError: No such file, of a form that cannot be streamed, or without rows.
     """
+    path = local_file(place)
     _check_form(path)
     problems, digest, names, number = Problems(), hashlib.blake2b(), set(), 0
     for row in canonical_rows(task, file_tables(task, "train", path), problems):
@@ -73,7 +75,7 @@ def survey(task: Task, path: Path) -> Survey:
     if task.lacks_labels:
         task = replace(task, labels=label_set(task, names))
         logger.info("%d labels found: %s", len(task.labels), ", ".join(task.labels))
-    logger.info("train: %d rows, streamed from %s", number, path)
+    logger.info("train: %d rows, streamed from %s", number, place)
     return Survey(task, path, number, digest.hexdigest()[:32])
 
 

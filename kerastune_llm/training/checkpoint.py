@@ -10,12 +10,11 @@ from typing import Any
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.safetensors_writer import write_safetensors
-from kerastune_llm.rundir import sha256_of
+from kerastune_llm.rundir import CHECKSUMS, sha256_of
 from kerastune_llm.training.model_state import restore_state, state_parameters
 
 TENSORS = "tensors.safetensors"
 STATE = "state.json"
-CHECKSUMS = "SHA256SUMS"
 # Folders in the making, and on their way out; a kill may leave them.
 _WRITING, _DISCARDED = ".writing", ".discarded"
 

@@ -1,16 +1,20 @@
 """`kerastune evaluate`."""
 
 import argparse
-from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.config_flags import add_fields, nested_values
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
-    parser.add_argument("--output", type=Path, help="folder for metrics, predictions")
+    parser.add_argument(
+        "run", type=as_place, metavar="RUN", help="run directory, or its address"
+    )
+    parser.add_argument(
+        "--output", type=as_place, help="folder for metrics, predictions"
+    )
     add_fields(parser, "data", only=("source", "validation", "max_validation_samples"))
     add_fields(parser, "evaluation", only=("batch_size", "num_beams", "confidence"))
     add_fields(parser, "task", only=("hub_splits",))

@@ -1,16 +1,18 @@
 """`kerastune export`."""
 
 import argparse
-from pathlib import Path
 
 from kerastune_llm.commands.export_form import WEIGHTS, ServingOptions
 from kerastune_llm.registry import EXPORTS, VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     forms = (f"{name}: {EXPORTS.get(name).summary}" for name in EXPORTS.names())
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument(
+        "run", type=as_place, metavar="RUN", help="run directory, or its address"
+    )
     parser.add_argument(
         "--to",
         dest="form",
@@ -19,7 +21,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help=" ".join(forms),
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="new or empty folder")
+    parser.add_argument(
+        "folder", type=as_place, metavar="DIR", help="new or empty folder"
+    )
     served = parser.add_argument_group("for --to savedmodel")
     served.add_argument("--name", help="what it is served as; default: the task's name")
     served.add_argument("--version", type=int, metavar="N", help="default: the next")

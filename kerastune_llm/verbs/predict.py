@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.config_flags import add_fields, nested_values
 from kerastune_llm.verbs.verb import Verb
 
@@ -13,17 +14,19 @@ OWN = ("run", "input", "output", "form")
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument(
+        "run", type=as_place, metavar="RUN", help="run directory, or its address"
+    )
     parser.add_argument(
         "--input",
-        type=Path,
+        type=as_place,
         metavar="FILE",
         help="rows to answer: json, jsonl, csv, tsv, parquet, or plain text with one "
         "input a line (default: -, standard input)",
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=as_place,
         default=Path("-"),
         metavar="FILE",
         help="jsonl or csv to write; an interrupted one goes on (default: -, standard "
@@ -55,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_input(path: Path | None) -> None:
+def _check_input(path: Path | str | None) -> None:
     """Refuse to wait for rows that nobody knows are to be typed."""
     if path is None and sys.stdin.isatty():
         raise UserError(

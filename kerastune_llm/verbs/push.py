@@ -1,14 +1,14 @@
 """`kerastune push`."""
 
 import argparse
-from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="finished run")
+    parser.add_argument("run", type=as_place, metavar="RUN", help="finished run")
     parser.add_argument(
         "--repo",
         required=True,

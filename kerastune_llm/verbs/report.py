@@ -4,16 +4,17 @@ import argparse
 from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="directories of finished runs"
+        "runs", nargs="+", type=as_place, metavar="RUN", help="finished runs"
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=as_place,
         default=Path("report.html"),
         metavar="FILE",
         help="the page (default: report.html)",

@@ -1,16 +1,18 @@
 """`kerastune resume`."""
 
 import argparse
-from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.config_flags import add_fields, nested_values
 from kerastune_llm.verbs.train import INTERRUPTED
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument(
+        "run", type=as_place, metavar="RUN", help="run directory, or its address"
+    )
     for group in ("data", "optim", "runtime", "evaluation"):
         add_fields(parser, group)
 

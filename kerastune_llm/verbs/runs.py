@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 
@@ -11,7 +12,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         nargs="?",
-        type=Path,
+        type=as_place,
         default=Path("runs"),
         metavar="FOLDER",
         help="where the runs are (default: runs)",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 MEGABYTE = 2**20
@@ -14,7 +15,7 @@ MEGABYTE = 2**20
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
-        type=Path,
+        type=as_place,
         metavar="DIR",
         help="exported models, or a run directory, which is exported first",
     )

@@ -1,16 +1,16 @@
 """`kerastune show`."""
 
 import argparse
-from pathlib import Path
 
 from kerastune_llm.registry import VERBS
+from kerastune_llm.remote import as_place
 from kerastune_llm.verbs.verb import Verb
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs",
-        type=Path,
+        type=as_place,
         nargs="+",
         metavar="RUN",
         help="run directories; the first one's validation rows are shown",
@@ -20,7 +20,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=as_place,
         metavar="FILE",
         help="a page (.html) or a table (.csv), instead of the console",
     )

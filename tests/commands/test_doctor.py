@@ -124,3 +124,15 @@ def test_a_model_that_is_nowhere(capsys):
 def test_wrong_flags_are_refused_as_in_train(capsys):
     assert main(["doctor", "sqad"]) == 2
     assert "Did you mean squad" in capsys.readouterr().err
+
+
+def test_addresses_are_tried(capsys, tmp_path):
+    (tmp_path / "rows.tsv").write_text("sentence\tlabel\nDogs bark.\t1\n")
+    here = f"file://{tmp_path}"
+    flags = ["--output", f"{here}/run", "--data.train", f"{here}/rows.tsv"]
+    code, out = examine(capsys, "cola", *flags)
+    assert code == 0
+    assert f"{here}/run can be written" in out and f"{here}/rows.tsv can be read" in out
+    code, out = examine(capsys, "cola", "--data.train", f"{here}/other.tsv")
+    assert code == 2
+    assert "There is no such bucket or file" in out

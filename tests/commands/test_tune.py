@@ -11,13 +11,13 @@ import pytest
 
 from kerastune_llm.cli import main
 from kerastune_llm.commands import tune
-from kerastune_llm.commands.locks import alone, claim
 from kerastune_llm.commands.trials import Study
 from kerastune_llm.commands.tune_report import write_report
 from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_space import parse_dimension, parse_space
 from kerastune_llm.commands.tune_work import run_folder_lock, trial_values
 from kerastune_llm.config import RunConfig, merge
+from kerastune_llm.locks import alone, claim
 from kerastune_llm.rundir import RunDir
 from tests.commands.runs import tiny_job
 from tests.commands.studies import write_finished

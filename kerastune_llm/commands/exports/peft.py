@@ -58,13 +58,13 @@ def export_peft(
 
 
 def _check(run: RunDir, job: "Job", folder: Path) -> None:
-    whole = f"kerastune export {run.path} --to transformers {folder}"
+    whole = f"kerastune export {run.place} --to transformers {folder}"
     if not run.adapter.is_dir():
         raise UserError(
             f"This run has no adapter: {job.config.method.name} trained weights of the "
             "model itself.",
             accepted="a run of a method that adds layers, such as --method lora",
-            received=str(run.path),
+            received=str(run.place),
             mend=f"{whole} writes the whole model",
         )
     if job.config.from_scratch:
@@ -72,7 +72,7 @@ def _check(run: RunDir, job: "Job", folder: Path) -> None:
             "The adapter's base model has random weights, which are in no file, so "
             "PEFT could not find them.",
             accepted="a run on a checkpoint",
-            received=f"{run.path}, trained with --from-scratch",
+            received=f"{run.place}, trained with --from-scratch",
             mend=f"{whole} writes the whole model, the adapter merged",
         )
 

@@ -82,8 +82,9 @@ def _not_whole(run: RunDir, job: "Job", folder: Path) -> UserError:
         f"The change that {job.config.method.name} makes is none of the model's own "
         "weights, so it cannot be merged into them.",
         accepted="a run of full, head, lora, dora, ia3 and others that merge",
-        received=str(run.path),
-        mend=f"kerastune export {run.path} --to peft {folder} writes the adapter alone",
+        received=str(run.place),
+        mend=f"kerastune export {run.place} --to peft {folder} "
+        "writes the adapter alone",
     )
 
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# sbatch FILE. One worker a machine; its --output is a folder that all of them share.
+# sbatch FILE. One worker a machine; its --output is a folder that all of them share,
+# or gs://BUCKET/DIR.
 #SBATCH --job-name=kerastune
 #SBATCH --nodes=$nodes
 #SBATCH --ntasks-per-node=1
