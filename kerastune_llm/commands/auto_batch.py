@@ -110,7 +110,7 @@ def _mend(run: RunDir, per_device: int, rows: int, fit: Fit | None) -> str:
         sizes = part_sizes(per_device)
         fit, known = Fit(max(s for s in sizes if 2 * s <= max(rows, 2)), 0), ""
     return (
-        f"{fit.rows} at a time{known}: kerastune resume {run.path} "
+        f"{fit.rows} at a time{known}: kerastune resume {run.place} "
         f"--optim.accumulate-steps {-(-per_device // fit.rows)}"
     )
 
