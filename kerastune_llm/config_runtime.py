@@ -11,16 +11,21 @@ from kerastune_llm.config_values import Interval
 class RuntimeConfig(Group):
     """Devices, precision and chance."""
 
-    strategy: Literal["auto", "one", "mirrored", "multiworker"] = Field(
+    strategy: Literal["auto", "one", "mirrored", "multiworker", "tpu"] = Field(
         "auto",
-        description="auto: the workers that TF_CONFIG or Slurm name, else all GPUs if "
-        "there are several, else one device",
+        description="auto: the workers that TF_CONFIG or Slurm name, else a TPU, else "
+        "all GPUs if there are several, else one device",
     )
     worker_timeout: PositiveFloat = Field(
         600.0, description="seconds to wait for the other workers to arrive"
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="mixed_float16 is refused for T5, where it gives NaN"
+    )
+    steps_per_execution: PositiveInt = Field(
+        1,
+        description="updates that TensorFlow runs in one call, for TPUs: they need not "
+        "wait for the host; it ends early where an evaluation or a checkpoint comes",
     )
     jit: bool = Field(False, description="compile the training step with XLA")
     memory_limit: PositiveFloat | None = Field(

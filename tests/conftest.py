@@ -1,5 +1,7 @@
 """Scripts that run in another process are no tests; what cross-checks have measured."""
 
+from collections.abc import Iterator
+
 import pytest
 
 collect_ignore_glob = [
@@ -11,27 +13,60 @@ collect_ignore_glob = [
     "methods/*_replicas.py",
     "commands/worker_dies.py",
     "training/recompute_replicas.py",
+    "models/shared_rows.py",
     "training/score_replicas.py",
     "training/split_batches.py",
 ]
 
 # What a test records as (row, column, number) to have it shown at the end.
 DIFFERENCE = "logit difference"
+# The same of steps under XLA, as (row, column, text).
+XLA = "xla check"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the logit differences, which reports bring along from workers too."""
+    """Show what tests have measured, which reports bring along from workers too."""
     found: dict[str, dict[str, float]] = {}
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            for name, value in getattr(report, "user_properties", ()):
-                if name == DIFFERENCE:
-                    row, column, number = value
-                    found.setdefault(row, {})[column] = number
+    for row, column, number in _recorded(terminalreporter, DIFFERENCE):
+        found.setdefault(row, {})[column] = number
     if found:
         terminalreporter.section("largest logit differences")
         for line in matrix(found):
             terminalreporter.write_line(line)
+    checks: dict[str, dict[str, str]] = {}
+    for row, column, cell in _recorded(terminalreporter, XLA):
+        checks.setdefault(row, {})[column] = cell
+    if checks:
+        terminalreporter.section("under XLA: compiled, operations; difference to graph")
+        for line in markdown(checks):
+            terminalreporter.write_line(line)
+
+
+def _recorded(
+    terminalreporter: pytest.TerminalReporter, wanted: str
+) -> Iterator[tuple]:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == wanted:
+                    yield value
+
+
+def markdown(found: dict[str, dict[str, str]]) -> list[str]:
+    """Texts by row and column as a Markdown table.
+
+    >>> print("\n".join(markdown({"lora, t5": {"train": "yes, 9"}, "ia3, t5": {}})))
+    | | train |
+    | --- | --- |
+    | ia3, t5 | - |
+    | lora, t5 | yes, 9 |
+    """
+    columns = sorted({column for row in found.values() for column in row})
+    rows = [
+        [name, *(found[name].get(c, "-") for c in columns)] for name in sorted(found)
+    ]
+    lines = [["", *columns], ["---"] * (len(columns) + 1), *rows]
+    return ["| " + " | ".join(cells).lstrip() + " |" for cells in lines]
 
 
 def matrix(found: dict[str, dict[str, float]]) -> list[str]:

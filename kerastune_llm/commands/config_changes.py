@@ -27,6 +27,7 @@ CHANGEABLE = frozenset(
         "optim.accumulate_steps",
         "runtime.strategy",
         "runtime.worker_timeout",
+        "runtime.steps_per_execution",
         "runtime.jit",
         "runtime.gradient_checkpointing",
         "runtime.memory_limit",

@@ -19,8 +19,12 @@ COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "red"}
 HUB_TIMEOUT_SECONDS = 5
 
 
-def doctor(config: RunConfig | None = None) -> int:
+def doctor(config: RunConfig | None = None, *, tpu: bool = False) -> int:
     """Print findings about this installation and, where given, a configuration.
+
+    Args:
+        config: The configuration.
+        tpu: Whether it is to run on a TPU.
 
     Returns:
         0, or 2 where something would keep a run from working.
@@ -33,6 +37,11 @@ def doctor(config: RunConfig | None = None) -> int:
 
         console.print(f"[bold]configuration[/bold] {config.task.name}, {config.model}")
         findings += list(_shown(check_config(config)))
+    if config is not None and tpu:
+        from kerastune_llm.commands.doctor_tpu import check_tpu
+
+        console.print("[bold]on a TPU[/bold]")
+        findings += list(_shown(check_tpu(config)))
     problems = sum(finding.level == "problem" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)
     console.print(f"{problems} problems, {warnings} warnings")

@@ -20,6 +20,7 @@ from kerastune_llm.methods.method import Method
 from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
+from kerastune_llm.training.execution import CutExecutions
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.step import compile_model
@@ -89,6 +90,7 @@ def compiled_step(
         model.optimizer if optimizer is None else optimizer,
         jit=config.runtime.jit,
         accumulate_steps=parts,
+        steps_per_execution=config.runtime.steps_per_execution,
         seed=config.runtime.seed,
         use_recomputation=config.runtime.gradient_checkpointing,
     )
@@ -128,12 +130,17 @@ def fit(
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
     batches = _batches(watch.job, model, training, steps.total, resumption.batches)
+    config = watch.job.config
+    all_callbacks = [*watch.callbacks(), *memory_guards(config), *callbacks]
+    at_once = config.runtime.steps_per_execution
+    if at_once > 1:
+        all_callbacks.append(CutExecutions(at_once, all_callbacks))
     model.fit(
         own_share(batches, model.distribute_strategy),
         epochs=steps.epochs,
         steps_per_epoch=steps.per_epoch,
         verbose=0,
-        callbacks=[*watch.callbacks(), *memory_guards(watch.job.config), *callbacks],
+        callbacks=all_callbacks,
     )
 
 
@@ -163,6 +170,7 @@ def _batches(
         max_input_tokens=job.max_input_tokens,
         max_target_tokens=job.max_target_tokens,
         with_rows=cache is not None,
+        with_counted=config.data.batching == "fixed",
     )
     if cache is not None:
         batches = cache.add_to(batches)

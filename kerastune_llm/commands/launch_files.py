@@ -1,5 +1,6 @@
-"""The files that run a command on a cluster: Slurm, Kubernetes."""
+"""The files that run a command elsewhere: Slurm, Kubernetes, a TPU VM."""
 
+import importlib.metadata
 import shlex
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -15,9 +16,9 @@ def launch_file(place: str, command: Sequence[str], *, nodes: int) -> str:
     """The ready file for a command, with what is to be filled in at its top.
 
     Args:
-        place: `"slurm"` or `"kubernetes"`.
+        place: `"slurm"`, `"kubernetes"` or `"tpu-vm"`.
         command: Of `kerastune`: `train …` or `resume RUN …`.
-        nodes: Machines.
+        nodes: Machines; a TPU VM is one.
 
     Example:
     >>> print(launch_file("slurm", ["train", "cola"], nodes=4).splitlines()[3])
@@ -26,15 +27,21 @@ def launch_file(place: str, command: Sequence[str], *, nodes: int) -> str:
     return _WRITERS[place](command, nodes)
 
 
-def _script(name: str, command: Sequence[str], nodes: int) -> str:
+def _script(name: str, command: Sequence[str], **values: object) -> str:
     template = resources.files("kerastune_llm.commands.launch_templates") / name
     text = Template(template.read_text(encoding="utf-8"))
     words = shlex.join(["kerastune", *command])
-    return text.substitute(nodes=nodes, command=words)
+    return text.substitute(command=words, **values)
 
 
 def _slurm(command: Sequence[str], nodes: int) -> str:
-    return _script("slurm.sh", command, nodes)
+    return _script("slurm.sh", command, nodes=nodes)
+
+
+def _tpu_vm(command: Sequence[str], nodes: int) -> str:
+    del nodes
+    installed = importlib.metadata.version("tensorflow").split(".")
+    return _script("tpu-vm.sh", command, tensorflow=".".join(installed[:2]))
 
 
 def _kubernetes(command: Sequence[str], nodes: int) -> str:
@@ -80,4 +87,5 @@ def _kubernetes(command: Sequence[str], nodes: int) -> str:
 _WRITERS: dict[str, Callable[[Sequence[str], int], str]] = {
     "slurm": _slurm,
     "kubernetes": _kubernetes,
+    "tpu-vm": _tpu_vm,
 }

@@ -20,12 +20,7 @@ from kerastune_llm.commands.console import (
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
 from kerastune_llm.commands.fitting import compiled_model, fit, planned_steps
-from kerastune_llm.commands.job import (
-    Job,
-    assemble,
-    with_bundled_settings,
-    with_learning_rate,
-)
+from kerastune_llm.commands.job import Job, assemble, with_learning_rate
 from kerastune_llm.commands.own_folder import own_folder
 from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.resumption import (
@@ -42,6 +37,7 @@ from kerastune_llm.commands.splits import (
     say_truncation,
 )
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
+from kerastune_llm.commands.tpu_settings import with_settings
 from kerastune_llm.commands.watch import Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
@@ -128,7 +124,7 @@ def train_in(
         strategy = get_strategy(name, worker_timeout=config.runtime.worker_timeout)
         workers = Workers(strategy)
         resumption = find_resumption(run) if is_resumed else Resumption()
-        config = with_learning_rate(with_bundled_settings(config))
+        config = with_learning_rate(with_settings(config, strategy))
         seed_everything(config.runtime.seed)
         job = assemble(config)
         model_type = job.model_config.model_type

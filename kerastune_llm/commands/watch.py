@@ -58,6 +58,10 @@ class StopAfter(keras.callbacks.Callback):
         if completed_steps(self.model) >= self.total_steps:
             self.model.stop_training = True
 
+    def next_due(self, step: int) -> int:
+        """The last update, which no execution may go beyond."""
+        return max(self.total_steps, step + 1)
+
 
 class Watch:
     """The callbacks of a run, and what they remember of it.

@@ -45,7 +45,8 @@ def plan_batches(
     `"pad"` takes the rows as they come. `"bucket"` puts rows of like length together:
     within windows of 50 batches when shuffling, else over all rows. `"fixed"` is
     `"pad"` with the last batch filled up by rows from the epoch's beginning, so that
-    all batches have one size; these rows count twice. `"pack"` takes the same rows as
+    all batches have one size; `rows_that_count` says how many of a batch's rows do not
+    come a second time. `"pack"` takes the same rows as
     `"pad"`; each step's are then laid into fewer rows, see `packing.py`.
 
     Args:
@@ -76,6 +77,17 @@ def plan_batches(
         rng = np.random.default_rng([seed, epoch]) if shuffle else None
         plan += _epoch(lengths, batch_size, batching, rng)
     return plan[:steps]
+
+
+def rows_that_count(num_rows: int, *, batch_size: int, step: int) -> int:
+    """How many of the first rows of a step's `"fixed"` batch do not come a second time.
+
+    >>> [rows_that_count(10, batch_size=4, step=step) for step in range(4)]
+    [4, 4, 2, 4]
+    """
+    per_epoch = count_steps(num_rows, batch_size=batch_size)
+    is_last = step % per_epoch == per_epoch - 1
+    return num_rows - (per_epoch - 1) * batch_size if is_last else batch_size
 
 
 def padding_share(

@@ -34,6 +34,8 @@ class Collate:
         multiple: Widths are multiples of it.
         widths: Fixed widths; a column without one is as wide as its longest row.
         with_rows: Whether a batch says which rows it has, as `rows`.
+        with_counted: Whether a batch says which of its rows count, as `counted`: as
+            many as its step says, from the first.
     """
 
     lists: dict[str, TokenColumn]
@@ -42,6 +44,7 @@ class Collate:
     multiple: int
     widths: dict[str, int] = field(default_factory=dict)
     with_rows: bool = False
+    with_counted: bool = False
 
     @classmethod
     def of(
@@ -103,6 +106,8 @@ class Collate:
             shapes["labels"] = [batch_size, *self.labels.shape[1:]]
         if self.with_rows:
             shapes["rows"] = [batch_size]
+        if self.with_counted:
+            shapes["counted"] = [batch_size]
         return shapes
 
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -116,4 +121,7 @@ class Collate:
             batch["labels"] = self.labels[rows]
         if self.with_rows:
             batch["rows"] = rows
+        if self.with_counted:
+            counted = np.arange(len(rows)) < steps[0]["counted"]
+            batch["counted"] = counted.astype(np.int32)
         return batch

@@ -10,7 +10,12 @@ import pyarrow
 from transformers import PreTrainedTokenizerBase
 
 from kerastune_llm.backend import tf
-from kerastune_llm.data.batching import Batching, count_steps, plan_batches
+from kerastune_llm.data.batching import (
+    Batching,
+    count_steps,
+    plan_batches,
+    rows_that_count,
+)
 from kerastune_llm.data.collate import Collate
 from kerastune_llm.data.packing import PackedCollate
 from kerastune_llm.errors import UserError
@@ -34,6 +39,7 @@ def build_dataset(
     max_target_tokens: int | None = None,
     pad_to_multiple_of: int = 1,
     with_rows: bool = False,
+    with_counted: bool = False,
 ) -> tf.data.Dataset:
     """Batches for Keras `fit`, the labels inside the dict.
 
@@ -62,13 +68,16 @@ def build_dataset(
         pad_to_multiple_of: Round widths up to multiples of this: fewer shapes for XLA
             to compile.
         with_rows: Add `rows`, int32 `[batch]`: which rows of `tokenised` they are.
+        with_counted: Add `counted`, int32 `[batch]`: 0 for the rows that only fill up a
+            `"fixed"` batch, which the step of `compile_model` leaves out; otherwise
+            they count twice.
 
     Raises:
         UserError: No rows; a row longer than the width of `"fixed"` or `"pack"`; or
             labels that cannot be packed.
     """
     collate = Collate.of(tokenised, tokenizer, pad_to_multiple_of)
-    collate = replace(collate, with_rows=with_rows)
+    collate = replace(collate, with_rows=with_rows, with_counted=with_counted)
     if batching == "fixed":
         collate = collate.at_fixed_width(max_input_tokens, max_target_tokens)
     lengths = collate.lengths
@@ -88,20 +97,31 @@ def build_dataset(
         packed = PackedCollate.of(collate, max_input_tokens, max_target_tokens)
         batches = _through_datasets(plan, packed)
     else:
-        batches = _through_datasets(plan, collate)
+        counts = [len(rows) for rows in plan]
+        if batching == "fixed":
+            counts = [
+                rows_that_count(
+                    len(lengths), batch_size=batch_size, step=first_step + n
+                )
+                for n in range(len(plan))
+            ]
+        batches = _through_datasets(plan, collate, counts if with_counted else None)
     if batching == "fixed":
         batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _through_datasets(
-    plan: list[np.ndarray], collate: Collate | PackedCollate
+    plan: list[np.ndarray],
+    collate: Collate | PackedCollate,
+    counts: list[int] | None = None,
 ) -> tf.data.Dataset:
     """The plan as a Dataset with one row a step, each collated into its batch."""
     ends = np.cumsum([len(rows) for rows in plan])
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     rows = pyarrow.ListArray.from_arrays(offsets, np.concatenate(plan))
-    steps = datasets.Dataset(pyarrow.table({"rows": rows})).with_format("numpy")
+    columns = {"rows": rows} if counts is None else {"rows": rows, "counted": counts}
+    steps = datasets.Dataset(pyarrow.table(columns)).with_format("numpy")
     # The sample batches are drawn from Python's random numbers, which are the user's.
     state = random.getstate()
     batches = steps.to_tf_dataset(

@@ -19,7 +19,13 @@ import datasets
 import numpy as np
 
 from kerastune_llm.backend import tf
-from kerastune_llm.data.batching import WINDOW, Batching, count_steps, plan_batches
+from kerastune_llm.data.batching import (
+    WINDOW,
+    Batching,
+    count_steps,
+    plan_batches,
+    rows_that_count,
+)
 from kerastune_llm.data.collate import Collate
 from kerastune_llm.data.downloads import local_file
 from kerastune_llm.data.encoding import COUNTS, Encoder, encode, encoded_features
@@ -134,12 +140,12 @@ class Stream:
             batch_size: Rows in a batch; an epoch's last may have fewer.
             first_step: Where it begins, to resume.
             batching: `"bucket"` puts rows of like length together, within fifty
-                batches.
+                batches; `"fixed"` batches say which of their rows are `counted`.
         """
         make = partial(self._arrays, batch_size, first_step, batching)
         # A row of the file tells the types; its shapes stay open.
         example = self._collate(self._window(list(islice(self._rows(0), 1))), batching)
-        arrays = example([{"rows": np.array([0])}])
+        arrays = example([{"rows": np.array([0]), "counted": 1}])
         signature = {
             name: tf.TensorSpec([None, *array.shape[1:]], array.dtype)
             for name, array in arrays.items()
@@ -170,9 +176,12 @@ class Stream:
                     seed=self._seed(epoch, step),
                     batching=batching,
                 )
-                for number, places in enumerate(plan, start=step):
-                    if number >= first_step:
-                        yield collate([{"rows": places}])
+                for number, places in enumerate(plan):
+                    if step + number >= first_step:
+                        counted = rows_that_count(
+                            len(window), batch_size=batch_size, step=number
+                        )
+                        yield collate([{"rows": places, "counted": counted}])
                 step += len(plan)
 
     def _rows(self, epoch: int) -> Iterator[Row]:
@@ -209,4 +218,6 @@ class Stream:
         widths = (encoder.max_input_tokens, encoder.max_target_tokens)
         if batching == "pack":
             return PackedCollate.of(collate, *widths)
-        return collate.at_fixed_width(*widths) if batching == "fixed" else collate
+        if batching == "fixed":
+            return replace(collate.at_fixed_width(*widths), with_counted=True)
+        return collate

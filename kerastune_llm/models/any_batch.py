@@ -1,7 +1,8 @@
-"""Generation in graphs for batches of any size, where transformers needs to know it.
+"""Generation in graphs: what transformers does there that need not be so.
 
 Its processors of forced tokens (BART's, mBART's) and its beam search ask for the number
-of rows when a graph is traced, and fail where that is open.
+of rows when a graph is traced, and fail where that is open. T5 finds the end of what it
+generated in a list whose length depends on values, which a TPU can hardly do.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from kerastune_llm.backend import tf, transformers  # isort: skip
 
 from transformers.generation import tf_utils
+from transformers.models.t5 import modeling_tf_t5
 
 
 class ForcedToken(transformers.TFLogitsProcessor):
@@ -67,20 +69,40 @@ def forced_tokens(
 
 @contextlib.contextmanager
 def open_batches() -> Iterator[None]:
-    """Within it, transformers' beam search can be traced for any number of rows."""
-    before = tf_utils.tf
-    tf_utils.tf = _TensorFlow()
+    """Within it, `generate` can be traced for any number of rows.
+
+    All shapes inside follow from those of the inputs.
+    """
+    modules = (tf_utils, modeling_tf_t5)
+    before = [module.tf for module in modules]
+    for module in modules:
+        module.tf = _TensorFlow()
     try:
         yield
     finally:
-        tf_utils.tf = before
+        for module, own in zip(modules, before, strict=True):
+            module.tf = own
 
 
 class _TensorFlow:
-    """TensorFlow as beam search sees it: `broadcast_to` takes shapes that are open."""
+    """TensorFlow as transformers sees it while it generates.
+
+    `broadcast_to` takes shapes that are open, and `where` does not leave out places.
+    """
 
     def __getattr__(self, name: str) -> object:
         return getattr(tf, name)
+
+    @staticmethod
+    def where(condition: tf.Tensor, *values: object, **named: object) -> tf.Tensor:
+        """As TensorFlow's; of a row alone its places `[length]`, -1 where it is false.
+
+        The last one that is true is still the largest.
+        """
+        if values or named or condition.shape.rank != 1:
+            return tf.where(condition, *values, **named)
+        places = tf.range(tf.size(condition, tf.int64))
+        return tf.where(condition, places, -tf.ones_like(places))
 
     @staticmethod
     def broadcast_to(values: tf.Tensor, shape: tf.TensorShape | list) -> tf.Tensor:

@@ -6,10 +6,12 @@ from typing import Literal
 import numpy as np
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.trunk import call_model
 
 HeadKind = Literal["classification", "multilabel", "regression"]
 
+_NO_INPUTS = ("rows", "counted", "labels")
 _ACTIVATIONS = {
     "classification": tf.nn.softmax,
     "multilabel": tf.nn.sigmoid,
@@ -31,7 +33,8 @@ class Classifier:
             outputs = call_model(model, batch, training=False)
             return tf.cast(outputs.logits, tf.float32)
 
-        self._logits = tf.function(logits)
+        strategy = model.distribute_strategy
+        self._logits = tf.function(where_weights_are(strategy, logits))
 
     def __call__(
         self,
@@ -43,7 +46,8 @@ class Classifier:
         """Logits in the order of the rows.
 
         Args:
-            batches: Each row in one of them, as `build_dataset` makes them `with_rows`.
+            batches: Each row in one of them, as `build_dataset` makes them `with_rows`;
+                rows that only fill one up, as `counted` says, are left out.
             rows: How many there are.
             on_batch: Called with rows done and rows in all after each batch.
 
@@ -53,8 +57,10 @@ class Classifier:
         function = self._logits.get_concrete_function(_inputs(batches.element_spec))
         places, parts = [], []
         for batch in batches:
-            places.append(batch["rows"].numpy())
-            parts.append(function(_inputs(batch)).numpy())
+            logits, own = function(_inputs(batch)).numpy(), batch["rows"].numpy()
+            counted = batch.get("counted", tf.ones_like(own)).numpy() > 0
+            places.append(own[counted])
+            parts.append(logits[counted])
             if on_batch is not None:
                 on_batch(sum(map(len, places)), rows)
         logits = np.concatenate(parts)
@@ -73,4 +79,4 @@ def activated(kind: HeadKind, logits: np.ndarray) -> np.ndarray:
 
 
 def _inputs(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {n: value for n, value in batch.items() if n not in ("rows", "labels")}
+    return {name: value for name, value in batch.items() if name not in _NO_INPUTS}

@@ -15,6 +15,7 @@ import numpy as np
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.any_batch import forced_tokens, open_batches
+from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.sequence_scores import end_token_ids, sequence_scores
 
 logger = logging.getLogger(__name__)
@@ -80,13 +81,18 @@ class Generator:
         obstacle = _obstacle(model)
         if obstacle:
             logger.warning("Generation will be slow, uncompiled: %s.", obstacle)
+        strategy = model.distribute_strategy
+        is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+        generate = where_weights_are(strategy, self.generate)
+        # A TPU compiles by itself what it runs, one graph for each shape.
         self._function = (
-            None if obstacle else tf.function(self.generate, jit_compile=jit)
+            None if obstacle else tf.function(generate, jit_compile=jit and not is_tpu)
         )
-        # One graph for all shapes: it is run once a batch, not once a token.
+        # Elsewhere one for all shapes: it is run once a batch, not once a token.
         spec = tf.TensorSpec([None, None], tf.int32)
         self._score = tf.function(
-            partial(sequence_scores, model), input_signature=[spec] * 3
+            where_weights_are(strategy, partial(sequence_scores, model)),
+            input_signature=None if is_tpu else [spec] * 3,
         )
 
     def __call__(

@@ -51,6 +51,11 @@ class Thaw(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._follow()
 
+    def next_due(self, step: int) -> int | None:
+        """The first update after `step` from which on more trains."""
+        is_last = step // self.every >= len(self.stages) - 1
+        return None if is_last else step + self.every - step % self.every
+
     def _follow(self) -> None:
         """Train what is to train after this many updates."""
         steps = int(self.model.optimizer.iterations.numpy())

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError, unknown_name
+from kerastune_llm.training.execution import finished_updates
 
 Metrics = Mapping[str, float]
 OnEvaluation = Callable[[int, Metrics], bool | None]
@@ -51,13 +52,15 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         # Counts `fit`'s own time alone, waiting for data included.
-        self._seconds += time.perf_counter() - self._began
-        self._examples += int(logs["examples"])
-        self._tokens += int(logs["tokens"])
-        step = completed_steps(self.model)
-        if step % self.every == 0 or step == 1:
-            self.write(self._record(step, logs))
-            self._start_window()
+        seconds = time.perf_counter() - self._began
+        updates = finished_updates(self.model, logs)
+        for step, own in updates:
+            self._seconds += seconds / len(updates)
+            self._examples += int(own["examples"])
+            self._tokens += int(own["tokens"])
+            if step % self.every == 0 or step == 1:
+                self.write(self._record(step, own))
+                self._start_window()
 
     def on_evaluation(self, step: int, metrics: Metrics) -> None:
         """Write an evaluation record."""
@@ -126,6 +129,13 @@ class Evaluate(keras.callbacks.Callback):
     def is_due(self, step: int) -> bool:
         """Whether an evaluation comes after this update."""
         return step % self.steps == 0 or step == self.total_steps
+
+    def next_due(self, step: int) -> int:
+        """The first update after `step` that an evaluation comes after."""
+        following = step + self.steps - step % self.steps
+        if self.total_steps is None or self.total_steps <= step:
+            return following
+        return min(following, self.total_steps)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self.is_due(completed_steps(self.model)):
@@ -221,13 +231,16 @@ class StopOnNaN(keras.callbacks.Callback):
     """Raises TrainingDiverged at the first loss that is not finite; put it first."""
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        loss = float(logs["loss"])
-        if math.isfinite(loss):
-            return
-        raise TrainingDiverged(
-            f"The loss is {loss} at step {completed_steps(self.model)}, with the "
-            f"learning rate {float(logs['learning_rate']):.3g}. To mend it: a lower "
-            "--optim.learning-rate, or a warmup (--optim.warmup 0.1); gradients "
-            "clipped (--optim.clip-norm 1.0); and with mixed_float16, "
-            "--runtime.precision mixed_bfloat16."
-        )
+        for step, own in finished_updates(self.model, logs):
+            if not math.isfinite(own["loss"]):
+                raise _diverged(step, own)
+
+
+def _diverged(step: int, logs: Mapping[str, Any]) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"The loss is {float(logs['loss'])} at step {step}, with the learning rate "
+        f"{float(logs['learning_rate']):.3g}. To mend it: a lower "
+        "--optim.learning-rate, or a warmup (--optim.warmup 0.1); gradients clipped "
+        "(--optim.clip-norm 1.0); and with mixed_float16, --runtime.precision "
+        "mixed_bfloat16."
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kerastune_llm.backend import keras
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.callbacks import Logs, completed_steps
+from kerastune_llm.training.execution import finished_updates
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -53,9 +54,15 @@ class Checkpoints(keras.callbacks.Callback):
         self._last_time = self.clock()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self.batches += 1
+        self.batches += len(finished_updates(self.model, logs))
         if not self.is_off and self._is_due(completed_steps(self.model)):
             self.save_now()
+
+    def next_due(self, step: int) -> int | None:
+        """The first update after `step` that is saved for its number alone."""
+        if self.is_off or self.every_steps is None:
+            return None
+        return max(self.last_step + self.every_steps, step + 1)
 
     def save_now(self) -> None:
         """Save, unless this very step is saved."""

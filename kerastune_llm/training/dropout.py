@@ -11,24 +11,42 @@ from collections.abc import Callable, Iterator
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.attributes import replaced
 
+# Philox, whose integers are the same on every device, under XLA or not. TensorFlow's
+# other draws are not: it picks algorithms by device, and XLA mixes seeds and makes
+# floats out of integers in ways of its own.
+_ALGORITHM = 1
+_BITS = 32
+
 
 def fold_seed(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
-    """A seed for stateless operations, int64 `[2]`, made of `seed` and `numbers`.
+    """A key for draws, uint64 `[1]`, made of `seed` and `numbers`.
 
-    Other numbers, or the same in another order, give unrelated seeds.
+    Other numbers, or the same in another order, give unrelated keys.
     """
-    folded = tf.constant([seed, 0], tf.int64)
+    key = tf.constant([seed], tf.uint64)
     for number in numbers:
-        number = tf.cast(number, tf.int64)
-        folded = tf.random.experimental.stateless_fold_in(folded, number)
-    return folded
+        key = _integers(key, number, [1], tf.uint64)
+    return key
+
+
+def _integers(
+    key: tf.Tensor,
+    place: tf.Tensor | int,
+    shape: tf.Tensor | list[int],
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Integers of all bits, which the key and the place in its stream decide."""
+    counter = tf.stack([tf.constant(0, tf.uint64), tf.cast(place, tf.uint64)])
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=shape, key=key, counter=counter, alg=_ALGORITHM, dtype=dtype
+    )
 
 
 class Draws:
     """In the place of dropout layers' random generator: one seed for each call.
 
     Args:
-        seed: Of all the draws, int64 `[2]`.
+        seed: Of all the draws, of `fold_seed`.
         calls: How many there were before.
     """
 
@@ -55,13 +73,13 @@ class Draws:
     def dropout(
         self, inputs: tf.Tensor, rate: float, noise_shape: tf.Tensor | None = None
     ) -> tf.Tensor:
+        if not rate:
+            return inputs
         self.calls += 1
-        seed = tf.random.experimental.stateless_fold_in(
-            self.seed, tf.constant(self.calls, tf.int64)
-        )
-        return tf.nn.experimental.stateless_dropout(
-            inputs, rate, seed=seed, noise_shape=noise_shape
-        )
+        shape = tf.shape(inputs) if noise_shape is None else noise_shape
+        drawn = _integers(self.seed, self.calls, shape, tf.uint32)
+        is_kept = drawn >= tf.constant(round(rate * 2**_BITS), tf.uint32)
+        return tf.where(is_kept, inputs * (1 / (1 - rate)), tf.zeros_like(inputs))
 
 
 @contextlib.contextmanager

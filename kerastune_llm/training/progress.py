@@ -13,6 +13,7 @@ from rich.progress import Progress as RichProgress
 
 from kerastune_llm.backend import keras
 from kerastune_llm.training.callbacks import Logs, completed_steps
+from kerastune_llm.training.execution import finished_updates
 
 # Weight of the past in the smoothed loss.
 _SMOOTHING = 0.9
@@ -54,9 +55,13 @@ class Progress(keras.callbacks.Callback):
         self._bar.start()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        step, loss = completed_steps(self.model), float(logs["loss"])
-        past = loss if self._loss is None else self._loss
-        self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * loss
+        for step, own in finished_updates(self.model, logs):
+            loss = float(own["loss"])
+            past = loss if self._loss is None else self._loss
+            self._loss = _SMOOTHING * past + (1 - _SMOOTHING) * loss
+            self._show(step)
+
+    def _show(self, step: int) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, loss=f"{self._loss:.4f}")
         elif self._tenth(step) > self._tenth(step - 1):

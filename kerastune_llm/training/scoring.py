@@ -201,12 +201,16 @@ class Scorer:
     def _batches(
         self, tokenised: datasets.Dataset, *, with_rows: bool = False
     ) -> tf.data.Dataset:
+        strategy = self.model.distribute_strategy
+        is_static = isinstance(strategy, tf.distribute.TPUStrategy)
         return build_dataset(
             tokenised,
             tokenizer=self.tokenizer,
             batch_size=self.batch_size,
             shuffle=False,
+            batching="fixed" if is_static else "bucket",
             with_rows=with_rows,
+            with_counted=is_static,
         )
 
     def _judge(

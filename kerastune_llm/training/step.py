@@ -7,14 +7,22 @@ from collections.abc import Sequence
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
-from kerastune_llm.models.packed import count_examples, is_packed
+from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.trunk import call_model
 from kerastune_llm.training.accumulation import Batch, accumulate
+from kerastune_llm.training.counts import (
+    COUNTED,
+    IGNORED,
+    example_count,
+    is_text,
+    label_count,
+    label_mask,
+    token_count,
+)
 from kerastune_llm.training.dropout import dropout_from
+from kerastune_llm.training.execution import use_executions
 from kerastune_llm.training.losses import is_label_sets, label_set_losses, loss_of
 from kerastune_llm.training.recomputation import block_layers, recomputed
-
-IGNORED = -100
 
 GraphFunction = tf.types.experimental.PolymorphicFunction
 
@@ -25,6 +33,7 @@ def compile_model(
     *,
     jit: bool = False,
     accumulate_steps: int = 1,
+    steps_per_execution: int = 1,
     seed: int = 0,
     use_recomputation: bool = False,
 ) -> None:
@@ -35,6 +44,9 @@ def compile_model(
         optimizer: Made in the same strategy scope.
         jit: Compile the whole step with XLA.
         accumulate_steps: Parts that a batch is computed in, for less memory.
+        steps_per_execution: Updates in one call of TensorFlow, which spares a TPU the
+            waits for its host; callbacks are called after the last of them, see
+            `CutExecutions`.
         seed: Decides, with the number of the update, what dropout drops.
         use_recomputation: Keep no activations inside the blocks for the backward pass,
             but compute them again.
@@ -50,7 +62,14 @@ def compile_model(
         )
     if use_recomputation:
         block_layers(model)  # Refused here, not in the middle of a graph.
-    model.compile(optimizer=optimizer, loss=loss_of(model), jit_compile=jit)
+    model.compile(
+        optimizer=optimizer,
+        loss=loss_of(model),
+        jit_compile=jit,
+        steps_per_execution=steps_per_execution,
+    )
+    if steps_per_execution > 1:
+        use_executions(model)
     # Made while `fit` traces the step, its variables would have it traced twice.
     model.optimizer.build(model.trainable_variables)
     model.train_step = functools.partial(
@@ -89,7 +108,7 @@ def train_step(
         (inputs and labels without padding) and `examples`.
     """
     batch = _with_labels(data)
-    count = _sum_over_replicas(_label_count(batch["labels"]))
+    count = _sum_over_replicas(label_count(batch))
     loss, gradients = _loss_gradients(
         model,
         batch,
@@ -102,8 +121,8 @@ def train_step(
     variables = model.trainable_variables
     model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     logs = {"loss": _sum_over_replicas(loss), **_optimizer_logs(model.optimizer)}
-    logs["tokens"] = _sum_over_replicas(_token_count(batch))
-    logs["examples"] = _sum_over_replicas(_example_count(batch))
+    logs["tokens"] = _sum_over_replicas(token_count(batch))
+    logs["examples"] = _sum_over_replicas(example_count(batch))
     return logs
 
 
@@ -153,22 +172,24 @@ def loss_sum(
         model: A model whose output has `loss` when it is given `labels`.
         batch: `input_ids` `[batch, length]` and `labels`: `[batch, length]` tokens, or
             `[batch]` classes or values, where -100 marks no label; or float
-            `[batch, labels]` of 0 and 1 for label sets.
+            `[batch, labels]` of 0 and 1 for label sets; and, where not all rows count,
+            `counted` `[batch]` of 0 and 1.
         training: Whether dropout is on.
         rows: Mask `[batch]` of the rows whose labels count; default: all.
 
     Returns:
         Two float32 scalars; both zero for a batch without labels.
     """
+    mask = label_mask(batch, rows)
+    batch = {name: value for name, value in batch.items() if name != COUNTED}
     labels = batch["labels"]
-    mask = _label_mask(labels, rows)
     count = tf.reduce_sum(tf.cast(mask, tf.float32))
     if is_label_sets(labels):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         logits = call_model(model, inputs, training=training).logits
         losses = label_set_losses(labels, logits)
         return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
-    if _is_text(labels):
+    if is_text(labels):
         # Transformers' mean over no token is 0/0: give it some, and count none.
         given = tf.where(mask, labels, IGNORED)
         labels = tf.where(count > 0, given, tf.zeros_like(labels))
@@ -197,7 +218,7 @@ def evaluate_loss(model: keras.Model, batches: tf.data.Dataset) -> float:
     sums = _compiled_loss_sum(model).get_concrete_function(spec)
     total = count = 0.0
     for data in batches:
-        batch_total, batch_count = sums(data)
+        batch_total, batch_count = sums(data).numpy().sum(axis=0)
         total += float(batch_total)
         count += float(batch_count)
     if count == 0:
@@ -222,12 +243,14 @@ def _compiled_loss_sum(model: keras.Model) -> GraphFunction:
 
 
 def _make_loss_sum(reference: weakref.ref) -> GraphFunction:
-    """A graph of `loss_sum` that does not keep the model alive."""
+    """A graph of `loss_sum`, `[replicas, 2]`, that does not keep the model alive."""
 
-    def sums(data: Batch | tuple) -> tuple[tf.Tensor, tf.Tensor]:
-        return loss_sum(reference(), _with_labels(data), training=False)
+    def sums(data: Batch | tuple) -> tf.Tensor:
+        found = loss_sum(reference(), _with_labels(data), training=False)
+        return tf.stack(found)[None]
 
-    return tf.function(sums)
+    strategy = reference().distribute_strategy
+    return tf.function(where_weights_are(strategy, sums))
 
 
 def _with_labels(data: Batch | tuple) -> dict[str, tf.Tensor]:
@@ -245,39 +268,6 @@ def _with_labels(data: Batch | tuple) -> dict[str, tf.Tensor]:
             received=", ".join(batch),
         )
     return batch
-
-
-def _is_text(labels: tf.Tensor) -> bool:
-    return labels.dtype.is_integer and labels.shape.rank == 2
-
-
-def _label_mask(labels: tf.Tensor, rows: tf.Tensor | None = None) -> tf.Tensor:
-    if is_label_sets(labels):
-        # One loss a row.
-        labels = labels[:, 0]
-    mask = tf.ones_like(labels, tf.bool)
-    if labels.dtype.is_integer:
-        mask = labels != IGNORED
-    if rows is None:
-        return mask
-    return mask & (rows if labels.shape.rank == 1 else rows[:, None])
-
-
-def _label_count(labels: tf.Tensor) -> tf.Tensor:
-    """Label tokens, or rows for a head."""
-    return tf.reduce_sum(tf.cast(_label_mask(labels), tf.float32))
-
-
-def _token_count(batch: Batch) -> tf.Tensor:
-    mask = batch.get("attention_mask", tf.ones_like(batch["input_ids"]))
-    count = tf.math.count_nonzero(mask, dtype=tf.int32)
-    if _is_text(batch["labels"]):
-        count += tf.math.count_nonzero(_label_mask(batch["labels"]), dtype=tf.int32)
-    return count
-
-
-def _example_count(batch: Batch) -> tf.Tensor:
-    return count_examples(batch) if is_packed(batch) else tf.shape(batch["labels"])[0]
 
 
 def _sum_over_replicas(value: tf.Tensor) -> tf.Tensor:

@@ -7,10 +7,11 @@ from typing import Literal, get_args
 from kerastune_llm.backend import tf
 from kerastune_llm.errors import UserError, unknown_name
 from kerastune_llm.training.cluster import Cluster, find_cluster, wait_for_workers
+from kerastune_llm.training.tpu import find_tpu, tpu_strategy
 
 logger = logging.getLogger(__name__)
 
-StrategyName = Literal["auto", "one", "mirrored", "multiworker"]
+StrategyName = Literal["auto", "one", "mirrored", "multiworker", "tpu"]
 WORKER_TIMEOUT = 600.0
 
 
@@ -24,22 +25,29 @@ def get_strategy(
     Args:
         name: `"one"` device; `"mirrored"` over all GPUs, or over the logical CPU
             devices where there is no GPU; `"multiworker"` over the processes that
-            `TF_CONFIG` or Slurm name; `"auto"`: several processes where one of these
-            names them, else mirrored with two GPUs or more, else one.
+            `TF_CONFIG` or Slurm name; `"tpu"`: all cores of a TPU; `"auto"`: several
+            processes where one of these names them, else a TPU, else mirrored with two
+            GPUs or more, else one.
         worker_timeout: Seconds to wait for the other processes.
 
     Raises:
-        UserError: An unknown name, no other process, or one that does not arrive.
+        UserError: An unknown name, no other process, or one that does not arrive; no
+            TPU, or one that cannot be used.
     """
     cluster = cluster_of(name)
     if cluster is not None:
         return _multiworker(cluster, worker_timeout)
+    if name in ("auto", "tpu") and (address := _tpu_address(name)):
+        return _tpu(address)
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name == "auto" and len(gpus) < 2):
-        logger.info("strategy: one device, %s", gpus[0].name if gpus else "the CPU")
+        why = "" if name == "one" else f" (auto: no TPU, {_counted(len(gpus))})"
+        device = gpus[0].name if gpus else "the CPU"
+        logger.info("strategy: one device, %s%s", device, why)
         return tf.distribute.get_strategy()
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-    logger.info("strategy: mirrored over %s", ", ".join(devices))
+    why = " (auto: no TPU)" if name == "auto" else ""
+    logger.info("strategy: mirrored over %s%s", ", ".join(devices), why)
     return tf.distribute.MirroredStrategy(devices)
 
 
@@ -83,3 +91,29 @@ def _multiworker(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
         ", ".join(cluster.addresses),
     )
     return strategy
+
+
+def _tpu_address(name: StrategyName) -> str | None:
+    address = find_tpu()
+    if address is None and name == "tpu":
+        raise UserError(
+            "There is no TPU: TensorFlow lists none, and neither TPU_NAME nor "
+            "COLAB_TPU_ADDR names one.",
+            received="--runtime.strategy tpu",
+            mend="a TPU VM or a Colab runtime with a TPU, with tensorflow-tpu "
+            "installed, or --runtime.strategy auto",
+        )
+    return address
+
+
+def _tpu(address: str) -> tf.distribute.Strategy:
+    logger.info("strategy: connecting to the TPU %s", address)
+    strategy = tpu_strategy(address)
+    logger.info(
+        "strategy: the TPU %s, %d replicas", address, strategy.num_replicas_in_sync
+    )
+    return strategy
+
+
+def _counted(gpus: int) -> str:
+    return "1 GPU" if gpus else "no GPU"

@@ -118,13 +118,15 @@ class TrunkCache:
         return added.prefetch(tf.data.AUTOTUNE)
 
     def _with_features(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        length = tf.shape(batch[self.cut.length_column])[-1]
+        column = batch[self.cut.length_column]
+        length = tf.shape(column)[-1]
         dtypes = [feature.values.dtype for feature in self.features.values()]
         values = tf.numpy_function(self._gather, [batch["rows"], length], dtypes)
         added = {}
         for value, (name, feature) in zip(values, self.features.items(), strict=True):
-            middle = [None] if feature.has_length else []
-            value.set_shape([None, *middle, feature.values.shape[1]])
+            middle = [column.shape[-1]] if feature.has_length else []
+            rows = batch["rows"].shape[0]
+            value.set_shape([rows, *middle, feature.values.shape[1]])
             added[PREFIX + name] = value
         return {**_without_rows(batch), **added}
 

@@ -7,7 +7,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.registry import VERBS
 from kerastune_llm.verbs.verb import Verb
 
-PLACES = ("slurm", "kubernetes")
+PLACES = ("slurm", "kubernetes", "tpu-vm")
 LAUNCHED = ("train", "resume")
 
 
@@ -71,6 +71,12 @@ def _check(options: argparse.Namespace, command: list[str]) -> None:
         raise UserError(
             "--workers and --port-base start processes here; --print starts none.",
             mend=f"--print {options.place} --nodes {options.workers or 2}",
+        )
+    if options.nodes is not None and options.place == "tpu-vm":
+        raise UserError(
+            "A TPU VM is one machine.",
+            received=f"--nodes {options.nodes}",
+            mend="a larger TYPE in the file, without --nodes",
         )
     if options.nodes is not None and options.nodes < 1:
         raise UserError("--nodes must be positive.", received=options.nodes)

@@ -124,6 +124,30 @@ def test_the_kubernetes_file_is_a_job_of_workers(capsys):
     assert container["command"] == ["kerastune", *COMMAND]
 
 
+def test_the_tpu_file_is_bash_that_hands_the_command_on(capsys, tmp_path):
+    """Run with a `gcloud` that shows what it is told, and as the other machine does."""
+    assert main(["launch", "--print", "tpu-vm", "--", *COMMAND]) == 0
+    script = tmp_path / "script.sh"
+    script.write_text(capsys.readouterr().out)
+    shown = tmp_path / "gcloud"
+    shown.write_text(f"#!/bin/bash\nprintf '%s\\0' \"$@\" >> {tmp_path}/told\n")
+    kerastune = tmp_path / ".local/bin/kerastune"
+    kerastune.parent.mkdir(parents=True)
+    kerastune.write_text('#!/bin/bash\nprintf \'%s\\0\' "$TPU_NAME" "$@"\n')
+    for program in (shown, kerastune):
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    subprocess.run(["bash", script], env=environment, check=True, capture_output=True)
+    told = (tmp_path / "told").read_text().split("\0")
+    assert told.count("ssh") == 2 and told.count("create") == 1
+    run = told[len(told) - 1 - told[::-1].index("ssh") :]
+    [command] = [x.removeprefix("--command=") for x in run if x.startswith("--comm")]
+    there = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True
+    )
+    assert there.stdout.decode().split("\0")[:-1] == ["local", *COMMAND]
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [
@@ -131,6 +155,7 @@ def test_the_kubernetes_file_is_a_job_of_workers(capsys):
         (["--workers", "2", "--", "list"], "What are the workers to run?"),
         (["--", "train", "cola"], "How many workers?"),
         (["--workers", "2", "--print", "slurm", "--", "train"], "--print starts none"),
+        (["--print", "tpu-vm", "--nodes", "2", "--", "train"], "one machine"),
         (["--workers", "2", "--port-base", "65535", "--", "train"], "no such ports"),
     ],
 )

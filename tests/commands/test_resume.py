@@ -83,6 +83,18 @@ def test_a_run_cut_off_in_an_epoch_ends_as_the_unbroken_one(
     assert not differing(outcome(unbroken), outcome(run))
 
 
+def test_several_updates_in_an_execution_change_nothing(
+    unbroken, cut_off, job, tmp_path
+):
+    several = {"runtime": {"steps_per_execution": 4}}
+    whole = merge(merge(job, several), {"output": tmp_path / "whole"})
+    kerastune_llm.train(whole)
+    assert not differing(outcome(unbroken), outcome(tmp_path / "whole"))
+    run = copied(cut_off, tmp_path)
+    assert main(["resume", str(run), "--runtime.steps-per-execution", "4"]) == 0
+    assert not differing(outcome(unbroken), outcome(run))
+
+
 def test_the_checkpoint_before_a_damaged_one_is_used(
     unbroken, cut_off, tmp_path, capsys
 ):

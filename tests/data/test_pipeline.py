@@ -125,6 +125,25 @@ def test_fixed_shapes_are_static():
     assert numbers.element_spec["input_ids"].shape == (4, longest)
 
 
+def test_rows_that_fill_up_a_fixed_batch_are_told():
+    options = {"batching": "fixed", "with_counted": True, "with_rows": True}
+    batches = list(build(tokens(10), steps=7, **options))
+    assert [batch["counted"].numpy().tolist() for batch in batches[:4]] == [
+        [1, 1, 1, 1],
+        [1, 1, 1, 1],
+        [1, 1, 0, 0],
+        [1, 1, 1, 1],
+    ]
+    # An epoch's rows count once each.
+    rows = [b["rows"].numpy()[b["counted"].numpy() > 0] for b in batches[:6]]
+    assert sorted(np.concatenate(rows[:3])) == list(range(10))
+    assert sorted(np.concatenate(rows[3:])) == list(range(10))
+    (rest, *_) = build(tokens(10), steps=7, first_step=5, **options)
+    np.testing.assert_array_equal(rest["counted"], batches[5]["counted"])
+    assert rest["counted"].numpy().tolist() == [1, 1, 0, 0]
+    assert rest["counted"].shape == (4,)
+
+
 def test_widths_are_multiples():
     widths = {
         batch["input_ids"].shape[1] for batch in build(tokens(40), pad_to_multiple_of=8)

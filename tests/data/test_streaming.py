@@ -119,6 +119,14 @@ def test_fixed_batches_have_static_shapes(file):
     assert next(iter(batches))["input_ids"].shape == (BATCH, 12)
 
 
+def test_streamed_rows_that_fill_up_a_batch_are_told(file):
+    size = BATCH + 1
+    per_epoch = -(-ROWS // size)
+    batches = stream(file).batches(batch_size=size, batching="fixed").take(per_epoch)
+    counts = [int(batch["counted"].numpy().sum()) for batch in batches]
+    assert counts == [size] * (per_epoch - 1) + [ROWS - size * (per_epoch - 1)]
+
+
 def test_streamed_rows_are_packed_too(file):
     per_epoch = ROWS // BATCH
     packed = taken(stream(file), per_epoch, batching="pack")

@@ -32,7 +32,8 @@ MODELS = {
 }
 UPDATES, ROWS, LONGEST = 20, 8, 60
 SPREAD = 0.3
-PARTS = (1, 2, 4)
+# Parts of a batch, and updates in one execution.
+SPLITS = ((1, 1), (2, 1), (4, 1), (2, 6))
 TOLERANCE = 1e-5
 
 
@@ -55,7 +56,7 @@ def uneven(model: keras.Model, kind: str) -> list[dict[str, tf.Tensor]]:
 
 
 def train(
-    kind: str, *, parts: int, replicas: int, jit: bool
+    kind: str, *, parts: int, together: int, replicas: int, jit: bool
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """The losses of all updates and the weights after them."""
     name, options = MODELS[kind]
@@ -68,7 +69,13 @@ def train(
         # Not Adam: it turns the rounding of a gradient that is zero (a shift of all
         # attention keys changes nothing) into whole steps.
         optimizer = build_optimizer("sgd", learning_rate=0.1, clip_norm=1.0)
-        compile_model(model, optimizer, jit=jit, accumulate_steps=parts)
+        compile_model(
+            model,
+            optimizer,
+            jit=jit,
+            accumulate_steps=parts,
+            steps_per_execution=together,
+        )
     batches = uneven(model, kind)
     spec = {
         name: tf.TensorSpec([None] * value.shape.rank, value.dtype)
@@ -76,7 +83,7 @@ def train(
     }
     data = tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
     steps = Steps()
-    model.fit(data, callbacks=[steps], verbose=0)
+    model.fit(data, steps_per_epoch=UPDATES, callbacks=[steps], verbose=0)
     return np.array([logs["loss"] for logs in steps.logs]), model.get_weights()
 
 
@@ -91,18 +98,20 @@ def main() -> None:
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    losses, weights = train(kind, parts=1, replicas=1, jit=False)
+    losses, weights = train(kind, parts=1, together=1, replicas=1, jit=False)
     name, options = MODELS[kind]
     start = spread(tiny(name, **options), SPREAD).get_weights()
     if losses[7] != 0 or max(map(difference, weights, start)) < 0.1:
         sys.exit("the weights did not move, or a batch without labels has a loss")
     worst = 0.0
-    print("kind            k  replicas  loss      weights")
-    for parts in PARTS:
-        others, values = train(kind, parts=parts, replicas=replicas, jit=jit)
+    print("kind            k  at once  replicas  loss      weights")
+    for parts, together in SPLITS:
+        others, values = train(
+            kind, parts=parts, together=together, replicas=replicas, jit=jit
+        )
         of_losses = float(np.max(np.abs(others - losses) / np.maximum(losses, 1e-6)))
         of_weights = max(map(difference, values, weights))
-        print(f"{kind:<15} {parts} {replicas:>9}", end="  ")
+        print(f"{kind:<15} {parts} {together:>8} {replicas:>9}", end="  ")
         print(f"{of_losses:.1e}   {of_weights:.1e}", flush=True)
         worst = max(worst, of_losses, of_weights)
     sys.exit(worst > TOLERANCE)

@@ -1,6 +1,7 @@
 """A callback that keeps what every step logged."""
 
 from kerastune_llm.backend import keras
+from kerastune_llm.training.execution import finished_updates
 
 
 class Steps(keras.callbacks.Callback):
@@ -11,4 +12,4 @@ class Steps(keras.callbacks.Callback):
         self.logs: list[dict] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.logs.append(dict(logs))
+        self.logs += [dict(own) for _, own in finished_updates(self.model, logs)]

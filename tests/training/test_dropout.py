@@ -35,6 +35,23 @@ def test_layers_drop_apart_and_at_their_rate():
     assert kept.mean() == pytest.approx(0.75**2, abs=0.01)
 
 
+def test_under_xla_it_drops_the_same():
+    """The numbers come in as arguments, or TensorFlow would compute them beforehand."""
+    layer = keras.layers.Dropout(0.25)
+    model = keras.Sequential([layer, keras.layers.Activation("linear"), layer])
+    model.build([None, 5, 7])
+
+    def dropped(step: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        with dropout_from(model, 2**32 - 1, step, tf.constant(1)):
+            return model(inputs, training=True)
+
+    arguments = tf.constant(7, tf.int64), tf.random.uniform([3, 5, 7], 1.0, 2.0)
+    in_graph = tf.function(dropped)(*arguments).numpy()
+    compiled = tf.function(dropped, jit_compile=True)(*arguments).numpy()
+    np.testing.assert_array_equal(in_graph, compiled)
+    assert 0 < (in_graph == 0).mean() < 1
+
+
 def test_nothing_of_it_stays():
     model = tiny("deberta-v2")
     model(tiny_batch(model))

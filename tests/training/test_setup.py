@@ -2,6 +2,7 @@
 
 import logging
 import random
+import socket
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.training.precision import set_precision
 from kerastune_llm.training.seed import seed_everything
 from kerastune_llm.training.strategy import get_strategy
+from kerastune_llm.training.tpu import find_tpu
 
 
 def draws() -> list[float]:
@@ -86,6 +88,42 @@ def test_strategy_says_what_it_picked(caplog):
     assert get_strategy("one").num_replicas_in_sync == 1
     assert "mirrored over" in caplog.text
     assert "one device" in caplog.text
+
+
+@pytest.fixture
+def no_tpu_named(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    monkeypatch.delenv("COLAB_TPU_ADDR", raising=False)
+
+
+@pytest.mark.usefixtures("no_tpu_named")
+def test_without_a_tpu_there_is_none(caplog):
+    assert find_tpu() is None
+    with pytest.raises(UserError, match="There is no TPU.*\n.*strategy tpu"):
+        get_strategy("tpu")
+    caplog.set_level(logging.INFO, logger="kerastune_llm")
+    get_strategy("auto")
+    assert "auto: no TPU" in caplog.text
+
+
+@pytest.mark.usefixtures("no_tpu_named")
+@pytest.mark.parametrize("name", ["tpu", "auto"])
+def test_this_tensorflow_cannot_use_a_tpu(monkeypatch, name):
+    """TensorFlow's own resolver and initialisation, in a build that has no TPU."""
+    monkeypatch.setenv("TPU_NAME", "local")
+    with pytest.raises(UserError, match="cannot be used") as caught:
+        get_strategy(name)
+    assert "tensorflow-tpu" in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_tpu_named")
+def test_an_address_where_nobody_listens(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("COLAB_TPU_ADDR", f"127.0.0.1:{port}")
+    assert find_tpu() == f"grpc://127.0.0.1:{port}"
+    with pytest.raises(UserError, match="does not answer: Connection refused"):
+        get_strategy("auto")
 
 
 def test_auto_is_one_device_without_several_gpus():

@@ -98,6 +98,47 @@ def test_loss_is_the_models_own(name):
     assert int(count) == tf.size(batch["labels"])
 
 
+def label_sets(model: keras.Model, rows: int) -> tf.Tensor:
+    return tf.cast(tf.one_hot(tf.range(rows) % 3, 3), tf.float32)
+
+
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+@pytest.mark.parametrize("kind", ["text", "label", "number", "labels"])
+def test_rows_that_do_not_count_change_nothing(kind, accumulate_steps):
+    """Two of four rows, against a batch of the other two, by their weights."""
+    trained, logs = [], []
+    for filled in (False, True):
+        if kind == "text":
+            model = tiny("t5", **STILL_T5)
+        else:
+            several = {"problem_type": "multi_label_classification"}
+            changes = several if kind == "labels" else {}
+            labels = 1 if kind == "number" else 3
+            model = tiny("bert", num_labels=labels, **STILL_BERT, **changes)
+        batch = tiny_batch(model)
+        if kind == "number":
+            batch["labels"] = tf.constant([0.5, -1.0, 2.0, 3.0])
+        elif kind == "labels":
+            batch["labels"] = label_sets(model, 4)
+        if filled:
+            batch["counted"] = tf.constant([1, 1, 0, 0])
+        else:
+            batch = {name: values[:2] for name, values in batch.items()}
+        optimizer = build_optimizer("sgd", learning_rate=0.1)
+        compile_model(model, optimizer, accumulate_steps=accumulate_steps)
+        steps = Steps()
+        data = tf.data.Dataset.from_tensors(batch)
+        model.fit(data, callbacks=[steps], verbose=0)
+        logs.append(steps.logs[0])
+        trained.append([variable.numpy() for variable in model.trainable_variables])
+        total, count = loss_sum(model, batch, training=False)
+        logs[-1]["after"] = float(total / count)
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+    assert logs[0]["examples"] == 2
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_logs_are_this_steps_own():
     model = tiny("t5", **STILL_T5)
     batches = uneven(model)
