@@ -77,5 +77,6 @@ def _check_answers(address: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    """What TensorFlow says, without the attributes of its operations."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    return f"{text.splitlines()[0].partition(' used by ')[0].rstrip('.')}."
