@@ -59,7 +59,8 @@ def test_the_gradients_are_the_same(name, method):
     # The gradient of the keys' biases is zero but for rounding: against all of them.
     whole = np.sqrt(sum(np.square(gradient).sum() for gradient in kept[1:]))
     for one, other in zip(kept, again, strict=True):
-        assert np.linalg.norm(other - one) <= 1e-6 * whole
+        # Rounding; other dropout would make a difference of tenths.
+        assert np.linalg.norm(other - one) <= 1e-5 * whole
 
 
 def losses(strategy: tf.distribute.Strategy, **options: object) -> list[float]:

@@ -27,6 +27,7 @@ END
 )
 on_tpu ssh "$$NAME" --command="$$RUN"
 
-# A TPU costs until it is deleted, and what is on its disk goes with it.
+# A TPU costs until it is deleted, and what is on its disk goes with it; what is at
+# gs:// stays.
 echo "fetch:  gcloud compute tpus tpu-vm scp --recurse $$NAME:runs . --zone=$$ZONE"
 echo "delete: gcloud compute tpus tpu-vm delete $$NAME --zone=$$ZONE"
