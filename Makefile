@@ -13,7 +13,7 @@ ARGS ?=
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup minilm interop train test test-all lint format starter bench constraints clean
+.PHONY: help setup minilm interop train test test-all notebooks strip lint format starter bench constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ test: setup minilm  ## the tests that need no PyTorch
 
 test-all: setup minilm interop  ## every test, PyTorch cross-checks too
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+notebooks: setup minilm  ## run every notebook on the starter
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/test_notebooks.py $(ARGS)
+
+strip: setup  ## take outputs out of the notebooks
+	$(BIN)/nbstripout notebooks/*.ipynb
 
 lint: setup  ## check style
 	$(BIN)/ruff check .

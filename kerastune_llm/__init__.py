@@ -23,8 +23,11 @@ _PUBLIC = {
     "OPTIMIZERS": "kerastune_llm.registry",
     "Task": "kerastune_llm.tasks.task",
     "get_task": "kerastune_llm.tasks.task",
+    "configure_task": "kerastune_llm.tasks.custom",
     "load_metric": "kerastune_llm.metrics.module",
     "load_rows": "kerastune_llm.data.sources",
+    "discover_labels": "kerastune_llm.data.sources",
+    "encode_labels": "kerastune_llm.data.sources",
     "tokenise": "kerastune_llm.data.features",
     "build_dataset": "kerastune_llm.data.pipeline",
     "load_model": "kerastune_llm.models.loading",
@@ -34,7 +37,15 @@ _PUBLIC = {
     "merge_delta": "kerastune_llm.methods.merge",
     "load_adapter": "kerastune_llm.methods.peft_format",
     "save_adapter": "kerastune_llm.methods.peft_format",
+    "count_parameters": "kerastune_llm.models.surgery",
+    "get_strategy": "kerastune_llm.training.strategy",
     "build_optimizer": "kerastune_llm.training.optimizers",
+    "build_schedule": "kerastune_llm.training.schedules",
+    "compile_model": "kerastune_llm.training.step",
+    "Evaluate": "kerastune_llm.training.callbacks",
+    "KeepBest": "kerastune_llm.training.callbacks",
+    "Scorer": "kerastune_llm.training.scoring",
+    "plot_confusion": "kerastune_llm.training.prediction_plots",
 }
 
 __all__ = ["__version__", *_PUBLIC]
