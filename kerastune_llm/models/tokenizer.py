@@ -64,17 +64,26 @@ def load_tokenizer(
 
 
 def _open(folder: Path) -> transformers.PreTrainedTokenizerBase:
-    file = folder / "tokenizer_config.json"
-    saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    saved = _read(folder / "tokenizer_config.json")
     settings: dict[str, Any] = {}
     extra = saved.get("extra_special_tokens")
     if isinstance(extra, list):
         # transformers 5 lists under this name what 4 has as additional tokens.
         settings = {"extra_special_tokens": {}, "additional_special_tokens": extra}
-    known_class = hasattr(transformers, saved.get("tokenizer_class") or "AutoTokenizer")
+    name = saved.get("tokenizer_class") or "AutoTokenizer"
+    known_class = hasattr(transformers, name)
+    is_general = not known_class or name == "PreTrainedTokenizerFast"
+    if is_general and "type_vocab_size" not in _read(folder / "config.json"):
+        # The general class gives token types to every model, T5 too, which takes none.
+        names = ["input_ids", "attention_mask"]
+        settings["model_input_names"] = saved.get("model_input_names", names)
     if not known_class and (folder / "tokenizer.json").is_file():
         # A class of transformers 5 only: the file alone makes the tokenizer.
         return transformers.PreTrainedTokenizerFast.from_pretrained(folder, **settings)
     return transformers.AutoTokenizer.from_pretrained(
         folder, trust_remote_code=False, **settings
     )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

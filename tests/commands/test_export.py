@@ -14,7 +14,7 @@ from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.config import RunConfig
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.methods.peft_format import load_adapter
-from kerastune_llm.models.loading import load_model
+from kerastune_llm.models.loading import load_model, load_tokenizer
 from kerastune_llm.models.sources import STARTER_FOLDER
 from tests.full_disk import no_file_above
 
@@ -79,6 +79,10 @@ def test_transformers_form_is_the_merged_model(run, tmp_path, capsys):
     merged = logits(load_model(folder))
     np.testing.assert_allclose(merged, with_adapter(run / "adapter"), atol=1e-4)
     assert abs(merged - logits(load_model("starter"))).max() > 1e-2
+    # What PyTorch's model would be called with; T5 takes no token types.
+    saved = json.loads((folder / "tokenizer_config.json").read_text())
+    assert saved["model_input_names"] == ["input_ids", "attention_mask"]
+    assert "token_type_ids" not in load_tokenizer(folder)("Dogs bark.")
 
 
 def test_peft_form_is_the_adapter_and_names_a_base_that_exists(run, adapter):

@@ -86,6 +86,20 @@ def test_a_tokenizer_of_a_class_that_only_version_5_has(bert_folder):
     assert tokenizer.pad_token_id == 0
 
 
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+def test_a_general_tokenizer_gives_what_its_model_takes(name, write_config):
+    vocabulary = {word: index for index, word in enumerate(WORDS.split())}
+    for folder, takes_types in (
+        (write_config("t5"), False),
+        (write_config("bert"), True),
+    ):
+        saved = tokenizers.BertWordPieceTokenizer(vocabulary)
+        saved.save(str(folder / "tokenizer.json"))
+        settings = {"tokenizer_class": name, "pad_token": "[PAD]"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        assert ("token_type_ids" in load_tokenizer(folder)("hello")) == takes_types
+
+
 def test_special_tokens_as_version_5_lists_them(bert_folder):
     settings = {"extra_special_tokens": ["<one>"], "tokenizer_class": "BertTokenizer"}
     (bert_folder / "tokenizer_config.json").write_text(json.dumps(settings))

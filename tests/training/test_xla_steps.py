@@ -24,18 +24,20 @@ OPTIONS = {"freeze": {"train": "*.0.*"}, "last_n": {"blocks": 1}}
 NEW_TOKENS = 4
 # One method whose layers wrap others, and one that changes attention, are quick enough
 # to be checked every time.
-QUICK = ("lora", "prefix")
+QUICK = (("t5", "lora"), ("bert", "lora"), ("bert", "prefix"))
 # Float32, after two updates.
 TOLERANCE = 1e-5
 
-each_method = pytest.mark.parametrize(
-    "method",
-    [
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in METHODS.names()
-    ],
+
+def case(name: str, method: str) -> object:
+    is_quick = (name, method) in QUICK
+    return pytest.param(name, method, marks=() if is_quick else pytest.mark.slow)
+
+
+each_case = pytest.mark.parametrize(
+    ("name", "method"),
+    [case(name, method) for name in SHORT for method in METHODS.names()],
 )
-each_model = pytest.mark.parametrize("name", SHORT)
 
 
 def made(name: str, method: str, *, use_fused: bool = False) -> keras.Model:
@@ -103,8 +105,7 @@ def checked(calls: dict, record: Callable, row: str) -> dict[str, XlaCheck]:
     return checks
 
 
-@each_method
-@each_model
+@each_case
 def test_all_steps_of_a_method_compile_and_agree(name, method, record_property):
     """With dropout, in two parts, in a batch whose last row does not count."""
     in_graph, _ = results(made(name, method), 2, jit=False)
@@ -121,7 +122,7 @@ def test_all_steps_of_a_method_compile_and_agree(name, method, record_property):
         assert difference(in_graph[step], compiled[step]) < TOLERANCE, step
 
 
-@each_model
+@pytest.mark.parametrize("name", ["bert", pytest.param("t5", marks=pytest.mark.slow)])
 def test_a_whole_batch_compiles_and_agrees(name):
     in_graph, _ = results(made(name, "lora", use_fused=True), 1, jit=False)
     compiled, calls = results(made(name, "lora", use_fused=True), 1, jit=True)

@@ -54,19 +54,19 @@ def export_transformers(
         except UserError as error:
             raise _not_whole(run, job, folder) from error
     save_model(model, job.tokenizer, folder)
-    _keep_first_spaces(folder)
+    _keep_first_spaces(folder, job.tokenizer.model_input_names)
     place = Place(folder.name, str(folder), "whole")
     write_text(folder / "README.md", saved_card(run, job, place))
     in_pytorch = textwrap.indent(opening_lines(job, folder), "  ")
     return WHAT_NEXT.format(in_pytorch=in_pytorch, folder=folder, task=job.task.name)
 
 
-def _keep_first_spaces(folder: Path) -> None:
+def _keep_first_spaces(folder: Path, input_names: list[str]) -> None:
     """Have transformers 5 cut the first word into the pieces the model was trained on.
 
     Its T5Tokenizer always puts a space before the first word; a tokenizer of version 4
     with `legacy=False`, such as the starter's, never does. Under the general class
-    both versions go by tokenizer.json.
+    both versions go by tokenizer.json, and have to be told what the model takes.
     """
     file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
     if not file.is_file():
@@ -74,7 +74,8 @@ def _keep_first_spaces(folder: Path) -> None:
     pre_tokenizer = json.loads(file.read_text(encoding="utf-8"))["pre_tokenizer"] or {}
     if pre_tokenizer.get("prepend_scheme") == "never":
         values = json.loads(settings.read_text(encoding="utf-8"))
-        write_json(settings, values | {"tokenizer_class": "PreTrainedTokenizerFast"})
+        values["tokenizer_class"] = "PreTrainedTokenizerFast"
+        write_json(settings, values | {"model_input_names": input_names})
 
 
 def _not_whole(run: RunDir, job: "Job", folder: Path) -> UserError:
