@@ -11,6 +11,7 @@ collect_ignore_glob = [
     "reference/*.py",
     "benchmarks/*.py",
     "methods/*_replicas.py",
+    "methods/mirrored_methods.py",
     "commands/worker_dies.py",
     "training/recompute_replicas.py",
     "models/shared_rows.py",

@@ -130,10 +130,23 @@ def _say(resumption: Resumption, model: keras.Model, total_steps: int) -> None:
     console.print(
         f"going on from {resumption.folder.name}, {total_steps:,} updates in all"
     )
+    _say_devices(resumption, model)
     before = resumption.state["total_steps"]
     if before != total_steps:
         rate = float(model.optimizer.learning_rate.numpy())
         console.print(
             f"the schedule reached over {before:,} updates and now over "
             f"{total_steps:,}; the learning rate goes on at {rate:.3g}"
+        )
+
+
+def _say_devices(resumption: Resumption, model: keras.Model) -> None:
+    """Say where a batch is shared out otherwise than it was."""
+    now = model.distribute_strategy.num_replicas_in_sync
+    before = resumption.state.get("replicas", now)
+    if before != now:
+        logger.warning(
+            "devices: %d, now %d; numbers round otherwise, and dropout drops others",
+            before,
+            now,
         )

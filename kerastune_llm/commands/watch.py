@@ -208,6 +208,7 @@ class Watch:
             "total_steps": self.steps.total,
             "best": self._keep.state,
             "seconds": self.seconds,
+            "replicas": self.model.distribute_strategy.num_replicas_in_sync,
             **self.marks,
         }
         keep = self.job.config.runtime.keep_checkpoints

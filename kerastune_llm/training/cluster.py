@@ -16,6 +16,7 @@ _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
+_SLURM = ("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE", "SLURM_PROCID")
 _CONNECT_SECONDS, _PAUSE_SECONDS = 1.0, 0.2
 
 
@@ -46,13 +47,20 @@ def find_cluster() -> Cluster | None:
         `None` for a process of its own.
 
     Raises:
-        UserError: `TF_CONFIG` describes no cluster of workers.
+        UserError: `TF_CONFIG` describes no cluster of workers, or TensorFlow does not
+            understand Slurm's list of machines.
     """
     if os.environ.get("TF_CONFIG"):
         return _of_tf_config(os.environ["TF_CONFIG"])
     if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        # Which GPUs a task sees is Slurm's to say. The resolver gives a task a port for
-        # each GPU it counts, and none without GPUs: count one a task.
+        return _of_slurm()
+    return None
+
+
+def _of_slurm() -> Cluster:
+    # Which GPUs a task sees is Slurm's to say. The resolver gives a task a port for
+    # each GPU it counts, and none without GPUs: count one a task.
+    try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),
             gpus_per_task=1,
@@ -60,7 +68,14 @@ def find_cluster() -> Cluster | None:
         )
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
         return Cluster(addresses, resolver.task_id, resolver)
-    return None
+    except (KeyError, RuntimeError, ValueError) as error:
+        found = {name: os.environ.get(name, "not set") for name in _SLURM}
+        raise UserError(
+            f"Slurm's description of this step is not understood: {error}.",
+            accepted="machines such as gpu[01-04,07],login2; tasks such as 2(x3),1",
+            received=", ".join(f"{name}={value}" for name, value in found.items()),
+            mend="describe the workers in TF_CONFIG, such as " + _EXAMPLE,
+        ) from error
 
 
 def _of_tf_config(text: str) -> Cluster | None:

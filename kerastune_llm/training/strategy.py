@@ -1,5 +1,6 @@
 """Which devices a run uses, and which processes."""
 
+import functools
 import logging
 import os
 from typing import Literal, get_args
@@ -48,6 +49,13 @@ def get_strategy(
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
     why = " (auto: no TPU)" if name == "auto" else ""
     logger.info("strategy: mirrored over %s%s", ", ".join(devices), why)
+    return _mirrored(tuple(devices))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One for all runs of a process: a second one over the same devices would number
+    its sums as the first did, and TensorFlow take them for the same."""
     return tf.distribute.MirroredStrategy(devices)
 
 

@@ -1,5 +1,6 @@
 """Runs that are cut off and taken up again end as if nothing had happened."""
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from kerastune_llm.cli import main
 from kerastune_llm.config import merge
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.callbacks import completed_steps
-from tests.commands.runs import differing, outcome, tiny_job
+from tests.commands.runs import curves, differing, outcome, tiny_job
+from tests.full_disk import no_file_above
 
 
 class At(keras.callbacks.Callback):
@@ -73,6 +75,76 @@ def test_the_same_seed_gives_the_same_bits(job, unbroken, tmp_path):
     assert "trained" in differing(outcome(unbroken), outcome(tmp_path / "other"))
 
 
+def test_made_rows_and_initial_weights_are_of_the_seed_too(job, tmp_path):
+    changes = {"data": {"augment": "swap,dropout"}, "optim": {"max_steps": 3}}
+    lora = {"method": {"name": "lora", "rank": 2, "dropout": 0.1}}
+    values = merge(merge(job, changes), lora)
+    found = []
+    for name, seed in (("one", 3), ("two", 3), ("other", 4)):
+        seeded = merge(values, {"runtime": {"seed": seed}})
+        kerastune_llm.train({**seeded, "output": tmp_path / name})
+        found.append(outcome(tmp_path / name))
+    log = (tmp_path / "one" / "log.txt").read_text()
+    assert "swap" in log
+    assert not differing(found[0], found[1])
+    assert {"state", "trained", "history"} <= {*differing(found[0], found[2])}
+
+
+def test_updates_are_counted_and_not_the_parts_of_a_batch(job, unbroken, tmp_path):
+    output, seen = tmp_path / "run", []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            seen.append((completed_steps(self.model), int(logs["examples"])))
+
+    parts = merge(job, {"optim": {"accumulate_steps": 4}, "output": output})
+    kerastune_llm.train(parts, callbacks=[Count()])
+    # 36 rows, 8 at a time, twice.
+    rows = 2 * [8, 8, 8, 8, 4]
+    assert seen == [*zip(range(1, 11), rows, strict=True)]
+    names = ("step", "epoch", "learning_rate")
+    of_parts, of_whole = (
+        [
+            {name: record[name] for name in names if name in record}
+            for record in outcome(run)["history"]
+        ]
+        for run in (output, unbroken)
+    )
+    assert of_parts == of_whole
+    rates = [record["learning_rate"] for record in of_whole if len(record) == 3]
+    # Two updates of warmup, then down in a line over the eight that are left.
+    assert rates[2:5] == pytest.approx([1e-2, 8.75e-3, 7.5e-3], rel=1e-5)
+
+
+def test_a_full_disk_ends_the_run_with_its_last_checkpoint(job, unbroken, tmp_path):
+    output = tmp_path / "run"
+    saved = next(unbroken.glob("checkpoints/*/tensors.safetensors")).stat().st_size
+    with contextlib.ExitStack() as at_end:
+        limit = no_file_above(saved - 1)
+        fill = At(7, lambda: at_end.enter_context(limit))
+        with pytest.raises(UserError, match="(?s)cannot be written.*Earlier ones are"):
+            kerastune_llm.train({**job, "output": output}, callbacks=[fill])
+    steps = sorted(path.name for path in (output / "checkpoints").iterdir())
+    assert steps[-1] == "step-00000006"
+    assert main(["resume", str(output)]) == 0
+    assert not differing(outcome(unbroken), outcome(output))
+
+
+def test_a_history_that_a_full_disk_broke_off_is_mended(job, unbroken, tmp_path):
+    output = tmp_path / "run"
+    with contextlib.ExitStack() as at_end:
+
+        def fill() -> None:
+            size = (output / "metrics.jsonl").stat().st_size
+            at_end.enter_context(no_file_above(size + 10))
+
+        with pytest.raises(OSError, match="File too large"):
+            kerastune_llm.train({**job, "output": output}, callbacks=[At(7, fill)])
+    assert not (output / "metrics.jsonl").read_text().endswith("\n")
+    assert main(["resume", str(output)]) == 0
+    assert not differing(outcome(unbroken), outcome(output))
+
+
 def test_a_run_cut_off_in_an_epoch_ends_as_the_unbroken_one(
     unbroken, cut_off, tmp_path, capsys
 ):
@@ -81,6 +153,10 @@ def test_a_run_cut_off_in_an_epoch_ends_as_the_unbroken_one(
     assert main(["resume", str(run)]) == 0
     assert "going on from step-00000006, 10 updates in all" in capsys.readouterr().out
     assert not differing(outcome(unbroken), outcome(run))
+    # Neither holes nor doubles.
+    found = {tag: [step for step, _ in points] for tag, points in curves(run).items()}
+    assert found["train/loss"] == [*range(1, 11)]
+    assert found["evaluation/loss"] == found["predictions"] == [3, 6, 9, 10]
 
 
 def test_several_updates_in_an_execution_change_nothing(

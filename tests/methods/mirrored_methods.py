@@ -23,6 +23,7 @@ from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.registry import METHODS
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model
+from kerastune_llm.training.strategy import get_strategy
 from tests.tiny_models import spread, tiny, tiny_batch
 
 OPTIONS = {"freeze": {"train": "lm_head"}, "gradual": {"every": 2, "blocks": 1}}
@@ -36,10 +37,8 @@ STEPS, ROWS = 3, 6
 def train(method_name: str, replicas: int) -> tuple[np.ndarray, np.ndarray, int]:
     """What trains before and after three updates, in a row; how many replicas did."""
     method = make_method(method_name, OPTIONS.get(method_name, {}))
-    devices = [f"CPU:{number}" for number in range(replicas)]
-    strategy = tf.distribute.get_strategy()
-    if replicas > 1:
-        strategy = tf.distribute.MirroredStrategy(devices)
+    # One after the other in this process, as runs in a notebook are.
+    strategy = get_strategy("one" if replicas == 1 else "mirrored")
     with strategy.scope():
         model = spread(tiny("t5-untied", num_layers=1, dropout_rate=0.0), 0.2)
     keras.utils.set_random_seed(3)

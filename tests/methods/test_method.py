@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,20 @@ def test_all_problems_are_reported_together():
 def test_a_string_of_patterns_is_not_a_tuple_of_letters():
     with pytest.raises(UserError, match="tuple"):
         Freeze(train="lm_head")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("replicas", "precision"),
+    [(2, "mixed_bfloat16"), (4, "float32")],
+)
+def test_replicas_train_every_method_as_one_device(replicas, precision):
+    script = Path(__file__).with_name("mirrored_methods.py")
+    done = subprocess.run(
+        [sys.executable, script, str(replicas), precision],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    for name in METHODS.names():
+        assert f"| {name} | {precision} | {replicas} |" in done.stdout

@@ -2,8 +2,8 @@
 
 python split_batches.py KIND REPLICAS [--jit]
 
-Prints the largest relative differences of losses and weights after 20 updates, and
-exits with 1 where one is above 1e-5.
+Prints the largest relative differences of losses and weights after 20 updates, as a
+Markdown table, and exits with 1 where one is above 1e-5.
 """
 
 import sys
@@ -104,15 +104,15 @@ def main() -> None:
     if losses[7] != 0 or max(map(difference, weights, start)) < 0.1:
         sys.exit("the weights did not move, or a batch without labels has a loss")
     worst = 0.0
-    print("kind            k  at once  replicas  loss      weights")
+    print("| kind | k | at once | replicas | losses | weights |\n|---|---|---|---|---|---|")
     for parts, together in SPLITS:
         others, values = train(
             kind, parts=parts, together=together, replicas=replicas, jit=jit
         )
         of_losses = float(np.max(np.abs(others - losses) / np.maximum(losses, 1e-6)))
         of_weights = max(map(difference, values, weights))
-        print(f"{kind:<15} {parts} {together:>8} {replicas:>9}", end="  ")
-        print(f"{of_losses:.1e}   {of_weights:.1e}", flush=True)
+        split = f"{kind} | {parts} | {together} | {replicas}"
+        print(f"| {split} | {of_losses:.1e} | {of_weights:.1e} |", flush=True)
         worst = max(worst, of_losses, of_weights)
     sys.exit(worst > TOLERANCE)
 

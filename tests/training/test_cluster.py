@@ -41,13 +41,58 @@ def test_one_worker_is_no_cluster(monkeypatch):
     assert find_cluster() is None
 
 
-def test_slurm_tells_the_workers_by_its_step(monkeypatch):
-    for name, value in SLURM.items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.parametrize(
+    "machines, tasks, rank, addresses, index",
+    [
+        # As Slurm writes them: two tasks on each of two; one on each of five; unequal
+        # numbers; all on one machine.
+        ("gpu[07-08]", "2(x2)", 3, "gpu07:8888 gpu07:8889 gpu08:8888 gpu08:8889", 3),
+        ("n[1-2],m5,o[009-010]", "1(x5)", 0, "n1 n2 m5 o009 o010", 0),
+        ("cn-a[3,7-8]", "1(x3)", 2, "cn-a3 cn-a7 cn-a8", 2),
+        ("a1,b2", "2,1", 2, "a1:8888 a1:8889 b2:8888", 2),
+        ("node42", "3", 1, "node42:8888 node42:8889 node42:8890", 1),
+        ("ip-10-0-1-[9-10]", "1(x2)", 1, "ip-10-0-1-9 ip-10-0-1-10", 1),
+    ],
+)
+def test_slurm_tells_the_workers_by_its_step(
+    monkeypatch, machines, tasks, rank, addresses, index
+):
+    expected = [x if ":" in x else f"{x}:8888" for x in addresses.split()]
+    monkeypatch.setenv("SLURM_STEP_NODELIST", machines)
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", tasks)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", str(len(expected)))
+    monkeypatch.setenv("SLURM_PROCID", str(rank))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = find_cluster()
-    assert found.addresses == ("gpu07:8888", "gpu07:8889", "gpu08:8888", "gpu08:8889")
-    assert found.index == 3
+    assert list(found.addresses) == expected
+    assert found.index == index
+
+
+def test_a_slurm_step_of_one_task_is_no_cluster(monkeypatch):
+    # In the script of `sbatch` itself there is no step yet.
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert find_cluster() is None
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert find_cluster() is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SLURM_STEP_NODELIST": "rack[1-2]node[3-4]"},
+        {"SLURM_STEP_NODELIST": "gpu[1-2]-ib"},
+        {"SLURM_STEP_TASKS_PER_NODE": "two"},
+        {"SLURM_PROCID": None},
+    ],
+)
+def test_a_slurm_step_that_is_not_understood_is_shown(monkeypatch, changes):
+    for name, value in {**SLURM, **changes}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="(?s)Slurm's description.*TF_CONFIG") as error:
+        find_cluster()
+    for name, value in changes.items():
+        assert f"{name}={value or 'not set'}" in str(error.value)
 
 
 @pytest.mark.parametrize(
