@@ -104,7 +104,8 @@ def main() -> None:
     if losses[7] != 0 or max(map(difference, weights, start)) < 0.1:
         sys.exit("the weights did not move, or a batch without labels has a loss")
     worst = 0.0
-    print("| kind | k | at once | replicas | losses | weights |\n|---|---|---|---|---|---|")
+    print("| kind | k | at once | replicas | losses | weights |")
+    print("|---|---|---|---|---|---|")
     for parts, together in SPLITS:
         others, values = train(
             kind, parts=parts, together=together, replicas=replicas, jit=jit
