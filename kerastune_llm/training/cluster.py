@@ -66,8 +66,13 @@ def _of_slurm() -> Cluster:
             gpus_per_task=1,
             auto_set_gpu=False,
         )
-        addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
-        return Cluster(addresses, resolver.task_id, resolver)
+        listed = resolver.cluster_spec().as_dict()["worker"]
+        index = int(os.environ["SLURM_PROCID"])
+        # It sorts machines by name, node10 before node9. Slurm numbers its tasks in the
+        # order of its own list.
+        order = list(resolver._task_configuration)
+        addresses = sorted(listed, key=lambda x: order.index(x.rpartition(":")[0]))
+        return Cluster(tuple(addresses), index, _resolver(addresses, index))
     except (KeyError, RuntimeError, ValueError) as error:
         found = {name: os.environ.get(name, "not set") for name in _SLURM}
         raise UserError(
@@ -76,6 +81,17 @@ def _of_slurm() -> Cluster:
             received=", ".join(f"{name}={value}" for name, value in found.items()),
             mend="describe the workers in TF_CONFIG, such as " + _EXAMPLE,
         ) from error
+
+
+def _resolver(
+    addresses: list[str], index: int
+) -> tf.distribute.cluster_resolver.SimpleClusterResolver:
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}),
+        task_type="worker",
+        task_id=index,
+        rpc_layer="grpc",
+    )
 
 
 def _of_tf_config(text: str) -> Cluster | None:
