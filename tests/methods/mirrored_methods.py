@@ -24,7 +24,11 @@ from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.strategy import get_strategy
 from tests.tiny_models import spread, tiny, tiny_batch
 
-OPTIONS = {"freeze": {"train": "lm_head"}, "gradual": {"every": 2, "blocks": 1}}
+OPTIONS = {
+    "freeze": {"train": "lm_head"},
+    "gradual": {"every": 2, "blocks": 1},
+    "last_n": {"blocks": 1},
+}
 # In bfloat16 each replica rounds its own sum of gradients, by up to 2 ** -8.
 TOLERANCES = {"float32": 1e-4, "mixed_bfloat16": 3e-2}
 STEPS, ROWS = 3, 6
