@@ -4,6 +4,7 @@ A seq2seq row has `target` (text) and `references` (list of texts), a labelled o
 `label`; `row_labels` says what that is.
 """
 
+import logging
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kerastune_llm.errors import nearest
 from kerastune_llm.tasks.task import Row, Task, render_template, template_fields
 
 CHUNK = 10_000
+logger = logging.getLogger(__name__)
+
 _ABSENT = object()
 # What rows of a task with a `group_column` have there, empty text where it is absent.
 GROUP = "group"
@@ -53,10 +56,17 @@ def to_dataset(
     problems = Problems()
     features = _features(task, require_target=require_target)
     rows = canonical_rows(task, tables, problems, require_target=require_target)
-    chunks = []
+    chunks, blank, fields = [], [], input_fields(task)
     while chunk := list(islice(rows, CHUNK)):
         chunks.append(datasets.Dataset.from_list(chunk, features=features))
+        blank += [r["id"] for r in chunk if not any(r[n].strip() for n in fields)]
     problems.raise_if_any()
+    if blank:
+        logger.warning(
+            "%d rows have an empty input and are kept: id %s",
+            len(blank),
+            ", ".join(blank[:5]) + (", ..." if len(blank) > 5 else ""),
+        )
     if not chunks:
         return datasets.Dataset.from_dict({name: [] for name in features}, features)
     return datasets.concatenate_datasets(chunks)

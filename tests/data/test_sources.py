@@ -115,6 +115,15 @@ def test_columns_within_objects(tmp_path):
     assert "--task.columns c=place.c" in str(caught.value)
 
 
+def test_empty_inputs_are_told(tmp_path, caplog):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\ngood,a\n ,b\n,a\n", encoding="utf-8")
+    with caplog.at_level("WARNING", "kerastune_llm"):
+        rows = load_rows(by_label(), "train", source="files", path=path)
+    assert len(rows) == 3
+    assert "2 rows have an empty input and are kept: id 1, 2" in caplog.text
+
+
 def test_a_name_with_a_space_can_be_seen(tmp_path):
     with pytest.raises(UserErrors) as caught:
         load(tmp_path, by_label(), [{"text": "x", " label": "y"}])
