@@ -90,7 +90,8 @@ def _number(column: str, value: object) -> float:
         number = math.nan
     if not math.isfinite(number):
         what = "the value is not a number"
-        raise ColumnError(column, what, received=repr(value)[:80])
+        mend = "a task whose kind is not regression, if these are names"
+        raise ColumnError(column, what, received=repr(value)[:80], mend=mend)
     return number
 
 
