@@ -115,6 +115,29 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
+def width_multiple(longest: int, limit: int | None = None, widths: int = 12) -> int:
+    """What widths are to be multiples of, so that there are few: XLA compiles each.
+
+    A multiple of 8, which tensor cores and vector units like, unless not even the
+    widest batch would then be within the limit.
+
+    Args:
+        longest: Tokens of the longest row.
+        limit: Positions that the model knows, if they end.
+        widths: About how many there may be.
+
+    >>> width_multiple(384), width_multiple(47), width_multiple(512, limit=512)
+    (32, 8, 32)
+    """
+    largest = round_up(-(-longest // widths), 8)
+    fitting = (
+        multiple
+        for multiple in range(largest, 0, -8)
+        if limit is None or round_up(longest, multiple) <= limit
+    )
+    return next(fitting, 1)
+
+
 def _epoch(
     lengths: np.ndarray,
     batch_size: int,

@@ -17,6 +17,8 @@ from kerastune_llm.errors import UserError
 
 # What the loss of transformers leaves out.
 IGNORED = -100
+# The columns a model computes on.
+TEXTS = ("input_ids", "labels")
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,20 @@ class Collate:
             shapes["counted"] = [batch_size]
         return shapes
 
+    def tokens(self, rows: np.ndarray) -> int:
+        """Tokens of some rows' inputs and, where these are texts, labels."""
+        columns = (self.lists[name] for name in TEXTS if name in self.lists)
+        return sum(int(column.lengths[rows].sum()) for column in columns)
+
+    def shape(self, rows: np.ndarray) -> tuple[int, ...]:
+        """Rows and width of the inputs, and of the labels where these are texts."""
+        return len(rows), *(self._width(n, rows) for n in TEXTS if n in self.lists)
+
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         rows = steps[0]["rows"]
         batch = {"lengths": self.lengths[rows]}
         for name, column in self.lists.items():
-            longest = max(int(column.lengths[rows].max()), 1)
-            width = self.widths.get(name) or round_up(longest, self.multiple)
+            width = self._width(name, rows)
             batch[name] = column.padded(rows, width, self.pads[name]).ravel()
         if self.labels is not None:
             batch["labels"] = self.labels[rows]
@@ -125,3 +135,7 @@ class Collate:
             counted = np.arange(len(rows)) < steps[0]["counted"]
             batch["counted"] = counted.astype(np.int32)
         return batch
+
+    def _width(self, name: str, rows: np.ndarray) -> int:
+        longest = max(int(self.lists[name].lengths[rows].max()), 1)
+        return self.widths.get(name) or round_up(longest, self.multiple)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerastune_llm.data.batching import round_up
-from kerastune_llm.data.collate import Collate
+from kerastune_llm.data.collate import TEXTS, Collate
 from kerastune_llm.data.columns import TokenColumn
 from kerastune_llm.errors import UserError
 
@@ -110,28 +110,43 @@ class PackedCollate:
         """Tokens of each example's input, `[examples]`."""
         return self.collate.lengths
 
+    def tokens(self, examples: np.ndarray) -> int:
+        """Tokens of some examples' inputs and labels."""
+        return self.collate.tokens(examples)
+
+    def shape(self, examples: np.ndarray) -> tuple[int, ...]:
+        """Rows the examples are packed into, width of the inputs, of the labels."""
+        rows, _, widths = self._packed(examples)
+        return len(rows), *widths
+
     def __call__(self, steps: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        examples, names = steps[0]["rows"], ("input_ids", "labels")
-        columns = [self.collate.lists[name] for name in names]
-        sizes = np.stack([column.lengths[examples] for column in columns], axis=1)
-        limits = np.array([self.collate.widths[name] for name in names])
-        rows = pack(sizes, limits)
-        totals = np.array([sizes[row].sum(axis=0) for row in rows])
-        widths = [
-            round_up(max(int(longest), 1), self.collate.multiple)
-            for longest in totals.max(axis=0)
-        ]
+        examples = steps[0]["rows"]
+        rows, totals, widths = self._packed(examples)
         batch = {"lengths": totals[:, 0]}
         segments = ("input_segments", "target_segments")
-        for name, column, width, marks in zip(
-            names, columns, widths, segments, strict=True
-        ):
+        for name, width, marks in zip(TEXTS, widths, segments, strict=True):
+            column = self.collate.lists[name]
             values = np.full([len(rows), width], self.collate.pads[name])
             numbers = np.zeros([len(rows), width], np.int32)
             for place, row in enumerate(rows):
                 _fill(values[place], numbers[place], column, examples[row])
             batch |= {name: values.ravel(), marks: numbers.ravel()}
         return batch
+
+    def _packed(
+        self, examples: np.ndarray
+    ) -> tuple[list[np.ndarray], np.ndarray, list[int]]:
+        """Places of the examples in each row, tokens `[rows, 2]`, and the widths."""
+        columns = [self.collate.lists[name] for name in TEXTS]
+        sizes = np.stack([column.lengths[examples] for column in columns], axis=1)
+        limits = np.array([self.collate.widths[name] for name in TEXTS])
+        rows = pack(sizes, limits)
+        totals = np.array([sizes[row].sum(axis=0) for row in rows])
+        widths = [
+            round_up(max(int(longest), 1), self.collate.multiple)
+            for longest in totals.max(axis=0)
+        ]
+        return rows, totals, widths
 
 
 def _fill(

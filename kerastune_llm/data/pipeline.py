@@ -1,7 +1,7 @@
 """Token columns to a `tf.data` pipeline of padded batches, through `to_tf_dataset`."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import datasets
@@ -76,10 +76,16 @@ def build_dataset(
         UserError: No rows; a row longer than the width of `"fixed"` or `"pack"`; or
             labels that cannot be packed.
     """
-    collate = Collate.of(tokenised, tokenizer, pad_to_multiple_of)
-    collate = replace(collate, with_rows=with_rows, with_counted=with_counted)
-    if batching == "fixed":
-        collate = collate.at_fixed_width(max_input_tokens, max_target_tokens)
+    collate = _collate(
+        tokenised,
+        tokenizer,
+        batching,
+        max_input_tokens=max_input_tokens,
+        max_target_tokens=max_target_tokens,
+        pad_to_multiple_of=pad_to_multiple_of,
+        with_rows=with_rows,
+        with_counted=with_counted,
+    )
     lengths = collate.lengths
     if steps is None:
         steps = count_steps(len(lengths), batch_size=batch_size, epochs=epochs)
@@ -93,22 +99,94 @@ def build_dataset(
     )[first_step:]
     if not plan:
         raise UserError("There are no steps left.", received=f"{first_step=}, {steps=}")
-    if batching == "pack":
-        packed = PackedCollate.of(collate, max_input_tokens, max_target_tokens)
-        batches = _through_datasets(plan, packed)
-    else:
-        counts = [len(rows) for rows in plan]
-        if batching == "fixed":
-            counts = [
-                rows_that_count(
-                    len(lengths), batch_size=batch_size, step=first_step + n
-                )
-                for n in range(len(plan))
-            ]
-        batches = _through_datasets(plan, collate, counts if with_counted else None)
-    if batching == "fixed":
+    counts = [len(rows) for rows in plan] if with_counted else None
+    if with_counted and batching == "fixed":
+        counts = [
+            rows_that_count(len(lengths), batch_size=batch_size, step=first_step + n)
+            for n in range(len(plan))
+        ]
+    batches = _through_datasets(plan, collate, counts)
+    if isinstance(collate, Collate) and batching == "fixed":
         batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What the batches of an epoch are like.
+
+    Args:
+        steps: How many there are.
+        tokens: Tokens of inputs and of labels that are texts.
+        cells: Places for them, padding included.
+        shapes: Different shapes, each of which XLA compiles a step for.
+    """
+
+    steps: int
+    tokens: int
+    cells: int
+    shapes: int
+
+    @property
+    def padding(self) -> float:
+        """The share of the places that is padding."""
+        return 1 - self.tokens / self.cells
+
+
+def describe_batches(
+    tokenised: datasets.Dataset,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int,
+    seed: int = 0,
+    batching: Batching = "bucket",
+    max_input_tokens: int | None = None,
+    max_target_tokens: int | None = None,
+    pad_to_multiple_of: int = 1,
+) -> BatchReport:
+    """The batches of the first epoch that `build_dataset` makes, not made but counted.
+
+    The arguments are those of `build_dataset`.
+    """
+    collate = _collate(
+        tokenised,
+        tokenizer,
+        batching,
+        max_input_tokens=max_input_tokens,
+        max_target_tokens=max_target_tokens,
+        pad_to_multiple_of=pad_to_multiple_of,
+    )
+    plan = plan_batches(
+        collate.lengths, batch_size=batch_size, seed=seed, batching=batching
+    )
+    shapes = [collate.shape(rows) for rows in plan]
+    return BatchReport(
+        steps=len(plan),
+        tokens=sum(collate.tokens(rows) for rows in plan),
+        cells=sum(rows * sum(widths) for rows, *widths in shapes),
+        shapes=len(set(shapes)),
+    )
+
+
+def _collate(
+    tokenised: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    batching: Batching,
+    *,
+    max_input_tokens: int | None,
+    max_target_tokens: int | None,
+    pad_to_multiple_of: int,
+    with_rows: bool = False,
+    with_counted: bool = False,
+) -> Collate | PackedCollate:
+    """What makes a batch of the rows of a step."""
+    collate = Collate.of(tokenised, tokenizer, pad_to_multiple_of)
+    collate = replace(collate, with_rows=with_rows, with_counted=with_counted)
+    if batching == "fixed":
+        return collate.at_fixed_width(max_input_tokens, max_target_tokens)
+    if batching == "pack":
+        return PackedCollate.of(collate, max_input_tokens, max_target_tokens)
+    return collate
 
 
 def _through_datasets(

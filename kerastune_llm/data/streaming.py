@@ -9,7 +9,7 @@ step's number, so a run goes on exactly: rows of steps done before are passed ov
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
@@ -133,6 +133,7 @@ class Stream:
         batch_size: int,
         first_step: int = 0,
         batching: Batching = "bucket",
+        pad_to_multiple_of: int = 1,
     ) -> tf.data.Dataset:
         """Batches without end, epoch after epoch, each as `build_dataset` makes it.
 
@@ -141,10 +142,14 @@ class Stream:
             first_step: Where it begins, to resume.
             batching: `"bucket"` puts rows of like length together, within fifty
                 batches; `"fixed"` batches say which of their rows are `counted`.
+            pad_to_multiple_of: Round widths up to multiples of this.
         """
-        make = partial(self._arrays, batch_size, first_step, batching)
+        as_collate = partial(
+            self._collate, batching=batching, multiple=pad_to_multiple_of
+        )
+        make = partial(self._arrays, batch_size, first_step, as_collate, batching)
         # A row of the file tells the types; its shapes stay open.
-        example = self._collate(self._window(list(islice(self._rows(0), 1))), batching)
+        example = as_collate(self._window(list(islice(self._rows(0), 1))))
         arrays = example([{"rows": np.array([0]), "counted": 1}])
         signature = {
             name: tf.TensorSpec([None, *array.shape[1:]], array.dtype)
@@ -158,7 +163,11 @@ class Stream:
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def _arrays(
-        self, batch_size: int, first_step: int, batching: Batching
+        self,
+        batch_size: int,
+        first_step: int,
+        as_collate: Callable[[datasets.Dataset], Collate | PackedCollate],
+        batching: Batching,
     ) -> Iterator[dict[str, np.ndarray]]:
         per_epoch = count_steps(self.survey.rows, batch_size=batch_size)
         size = WINDOW * batch_size
@@ -168,8 +177,7 @@ class Stream:
             rows = islice(self._rows(epoch), skipped * size, None)
             step = begin + skipped * WINDOW
             while window := list(islice(rows, size)):
-                tokenised = self._window(window)
-                collate = self._collate(tokenised, batching)
+                collate = as_collate(self._window(window))
                 plan = plan_batches(
                     collate.lengths,
                     batch_size=batch_size,
@@ -211,10 +219,10 @@ class Stream:
         return datasets.Dataset.from_dict(kept, features=types)
 
     def _collate(
-        self, tokenised: datasets.Dataset, batching: Batching
+        self, tokenised: datasets.Dataset, *, batching: Batching, multiple: int
     ) -> Collate | PackedCollate:
         encoder = self.encoder
-        collate = Collate.of(tokenised, encoder.tokenizer, 1)
+        collate = Collate.of(tokenised, encoder.tokenizer, multiple)
         widths = (encoder.max_input_tokens, encoder.max_target_tokens)
         if batching == "pack":
             return PackedCollate.of(collate, *widths)

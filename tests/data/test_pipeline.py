@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kerastune_llm.backend import keras, tf, transformers
-from kerastune_llm.data.batching import plan_batches
-from kerastune_llm.data.pipeline import build_dataset
+from kerastune_llm.data.batching import plan_batches, round_up, width_multiple
+from kerastune_llm.data.pipeline import build_dataset, describe_batches
 from kerastune_llm.errors import UserError
 from tests.tiny_tokenizers import fast_tokenizer
 
@@ -207,3 +207,35 @@ def test_refusals(options, message):
 def test_no_rows():
     with pytest.raises(UserError, match="no rows"):
         build(tokens(10).select([]))
+
+
+@pytest.mark.parametrize("batching", ["bucket", "pad", "fixed", "pack"])
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_batches_are_described_as_they_are_made(batching, multiple):
+    tokenised = tokens(70)
+    options = {
+        "tokenizer": TOKENIZER,
+        "batch_size": 3,
+        "seed": 7,
+        "batching": batching,
+        "max_input_tokens": 20,
+        "max_target_tokens": 4,
+        "pad_to_multiple_of": multiple,
+    }
+    batches = list(build_dataset(tokenised, **options))
+    report = describe_batches(tokenised, **options)
+    shapes = [(*b["input_ids"].shape, b["labels"].shape[1]) for b in batches]
+    assert report.steps == len(batches) == 24
+    assert report.shapes == len(set(shapes))
+    assert report.cells == sum(rows * (n + m) for rows, n, m in shapes)
+    masks = (b.get("attention_mask") for b in batches)
+    kept = sum(int(tf.reduce_sum(mask)) for mask in masks)
+    kept += sum(int(tf.math.count_nonzero(b["labels"] != -100)) for b in batches)
+    assert report.tokens == kept
+    assert report.padding == pytest.approx(1 - kept / report.cells)
+
+
+def test_widths_under_xla_are_few():
+    for longest in (1, 47, 128, 384, 1024):
+        multiple = width_multiple(longest)
+        assert len({round_up(n, multiple) for n in range(1, longest + 1)}) <= 12
