@@ -27,7 +27,10 @@ class RuntimeConfig(Group):
         description="updates that TensorFlow runs in one call, for TPUs: they need not "
         "wait for the host; it ends early where an evaluation or a checkpoint comes",
     )
-    jit: bool = Field(False, description="compile the training step with XLA")
+    jit: bool = Field(
+        False,
+        description="compile the training step with XLA; batches then have few widths",
+    )
     memory_limit: PositiveFloat | None = Field(
         None,
         description="GiB of memory that a run may take (default: what is free); on a "

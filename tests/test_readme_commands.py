@@ -48,6 +48,7 @@ SMALL = (
 SHORT = f"{SMALL} --optim.max-steps 2 --evaluation.every epoch"
 ADDED = {
     "train": SHORT,
+    "bench": f"{SMALL} --steps 2",
     "launch": SHORT,
     "compare": f"{SHORT} --seeds 1",
     "transfer": SHORT,

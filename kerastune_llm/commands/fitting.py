@@ -1,25 +1,33 @@
 """From a job to a model that trains: compiled, fed and fitted."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from kerastune_llm.backend import keras, tf
-from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.console import console
+from kerastune_llm.commands.job import Job, virtual_tokens
 from kerastune_llm.commands.memory_limit import memory_guards
 from kerastune_llm.commands.resumption import Resumption
 from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import put_method
-from kerastune_llm.commands.trunk import trunk_cache
+from kerastune_llm.commands.trunk import filled_cache, wanted_cut
 from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
-from kerastune_llm.data.batching import count_steps
-from kerastune_llm.data.columns import number_column
-from kerastune_llm.data.pipeline import build_dataset
+from kerastune_llm.data.batching import count_steps, width_multiple
+from kerastune_llm.data.columns import number_column, token_column
+from kerastune_llm.data.pipeline import (
+    BatchReport,
+    build_dataset,
+    describe_batches,
+)
 from kerastune_llm.methods.method import Method
+from kerastune_llm.models.compatibility import position_limit
 from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
+from kerastune_llm.models.trunk import Cut
 from kerastune_llm.training.execution import CutExecutions
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.schedules import build_schedule
@@ -129,7 +137,14 @@ def fit(
     position = divmod(resumption.batches, steps.per_epoch)
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
-    batches = _batches(watch.job, model, training, steps.total, resumption.batches)
+    _say_batches(watch.job, training)
+    batches = training_batches(
+        watch.job,
+        training,
+        wanted_cut(watch.job, model),
+        steps=steps.total,
+        first_step=resumption.batches,
+    )
     config = watch.job.config
     all_callbacks = [*watch.callbacks(), *memory_guards(config), *callbacks]
     at_once = config.runtime.steps_per_execution
@@ -144,36 +159,86 @@ def fit(
     )
 
 
-def _batches(
+def epoch_report(job: Job, training: Split | StreamedSplit) -> BatchReport | None:
+    """What the batches of an epoch are like; of a stream it is not known beforehand."""
+    if isinstance(training, StreamedSplit):
+        return None
+    return describe_batches(training.tokenised, **_batch_options(job, training))
+
+
+def _say_batches(job: Job, training: Split | StreamedSplit) -> None:
+    """Say how much of an epoch's batches is padding, and how many shapes they have."""
+    report = epoch_report(job, training)
+    if report is not None:
+        console.print(
+            f"batches: {report.steps:,} an epoch, {100 * report.padding:.1f} % "
+            f"padding, {report.shapes:,} shapes",
+            markup=False,
+        )
+
+
+def training_batches(
     job: Job,
-    model: keras.Model,
     training: Split | StreamedSplit,
-    total_steps: int,
-    first_step: int,
+    cut: Cut | None,
+    *,
+    steps: int,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
+    """A run's batches from a step on, and from the last one on again from there.
+
+    Args:
+        job: What is run.
+        training: The rows.
+        cut: Where the trunk ends whose outputs come with them: `wanted_cut`.
+        steps: Updates of the run.
+        first_step: Where it goes on.
+    """
     config = job.config
     if isinstance(training, StreamedSplit):
         return training.stream.batches(
             batch_size=config.optim.batch_size,
             first_step=first_step,
             batching=config.data.batching,
+            pad_to_multiple_of=_multiple(job, job.max_input_tokens),
         )
-    cache = trunk_cache(job, model, training)
+    cache = None if cut is None else filled_cache(job, cut, training)
     batches = build_dataset(
         training.tokenised,
-        tokenizer=job.tokenizer,
-        batch_size=config.optim.batch_size,
-        steps=total_steps,
+        steps=steps,
         first_step=first_step,
-        seed=config.runtime.seed,
-        batching=config.data.batching,
-        max_input_tokens=job.max_input_tokens,
-        max_target_tokens=job.max_target_tokens,
         with_rows=cache is not None,
         with_counted=config.data.batching == "fixed",
+        **_batch_options(job, training),
     )
     if cache is not None:
         batches = cache.add_to(batches)
     # If there were as many left as an epoch has, Keras would begin with the first one
     # again at the end of an epoch; of an endless dataset it cannot say so.
     return batches.repeat()
+
+
+def _batch_options(job: Job, training: Split) -> dict[str, Any]:
+    """What decides which rows a batch has and how wide it is."""
+    config = job.config
+    longest = int(token_column(training.tokenised, "input_ids").lengths.max())
+    return {
+        "tokenizer": job.tokenizer,
+        "batch_size": config.optim.batch_size,
+        "seed": config.runtime.seed,
+        "batching": config.data.batching,
+        "max_input_tokens": job.max_input_tokens,
+        "max_target_tokens": job.max_target_tokens,
+        "pad_to_multiple_of": _multiple(job, longest),
+    }
+
+
+def _multiple(job: Job, longest: int) -> int:
+    """What widths are multiples of: with XLA, which compiles each, there are few."""
+    config = job.config
+    if not config.runtime.jit or config.data.batching == "fixed":
+        return 1
+    reserved = virtual_tokens(config)
+    return width_multiple(
+        longest, position_limit(job.model_config, job.tokenizer, reserved)
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerastune_llm.backend import keras, tf
+from kerastune_llm.backend import keras
 from kerastune_llm.commands.auto_batch import (
     out_of_memory_explained,
     with_fitting_parts,
@@ -20,7 +20,8 @@ from kerastune_llm.commands.console import (
 )
 from kerastune_llm.commands.finish import begin_run, finish_run, say_what_next
 from kerastune_llm.commands.fitting import compiled_model, fit, planned_steps
-from kerastune_llm.commands.job import Job, assemble, with_learning_rate
+from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.loaded_job import loaded_job
 from kerastune_llm.commands.own_folder import own_folder
 from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.resumption import (
@@ -29,13 +30,6 @@ from kerastune_llm.commands.resumption import (
     forget_repeated,
     take_up,
 )
-from kerastune_llm.commands.splits import (
-    Split,
-    StreamedSplit,
-    load_splits,
-    say_duplicates,
-    say_truncation,
-)
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.tpu_settings import with_settings
 from kerastune_llm.commands.watch import Watch
@@ -43,15 +37,11 @@ from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import method_callbacks
 from kerastune_llm.methods.method import make_method
-from kerastune_llm.models.sources import resolve_source
-from kerastune_llm.models.stored_tensors import find_tensors
 from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.rundir import RunDir, new_run_path
 from kerastune_llm.training.callbacks import completed_steps
 from kerastune_llm.training.interrupt import StoppedAtOnce, graceful_interrupt
 from kerastune_llm.training.model_state import frozen_fingerprint
-from kerastune_llm.training.precision import computing_in
-from kerastune_llm.training.seed import seed_everything
 from kerastune_llm.training.strategy import get_strategy
 from kerastune_llm.training.workers import Workers, losing_workers
 
@@ -124,12 +114,9 @@ def train_in(
         strategy = get_strategy(name, worker_timeout=config.runtime.worker_timeout)
         workers = Workers(strategy)
         resumption = find_resumption(run) if is_resumed else Resumption()
-        config = with_learning_rate(with_settings(config, strategy))
-        seed_everything(config.runtime.seed)
-        job = assemble(config)
-        model_type = job.model_config.model_type
-        at_end.enter_context(computing_in(config.runtime.precision, model_type))
-        job, training, validation = _loaded(job, strategy)
+        config = with_settings(config, strategy)
+        job, training, validation = at_end.enter_context(loaded_job(config))
+        job = with_fitting_parts(job, strategy)
         steps = planned_steps(job.config, training.count)
         model, parameters = compiled_model(
             job, method, training, steps.total, strategy=strategy
@@ -166,20 +153,6 @@ def train_in(
             _finish(own, job, watch, parameters, training.count)
         workers.wait()
         return TrainResult(run.place, watch.best or {}, interrupt.requested)
-
-
-def _loaded(
-    job: Job, strategy: tf.distribute.Strategy
-) -> tuple[Job, Split | StreamedSplit, Split | None]:
-    """The job with its labels and parts known, and its rows; says what is of note."""
-    if not job.config.from_scratch:
-        # Reads headers only: no row is read for a model without weights.
-        find_tensors(resolve_source(job.config.model))
-    job, training, validation = load_splits(job)
-    say_truncation("training", training)
-    say_truncation("validation", validation)
-    say_duplicates(job, training, validation)
-    return with_fitting_parts(job, strategy), training, validation
 
 
 def _begin(run: RunDir, job: Job, resumption: Resumption | None) -> None:

@@ -19,16 +19,18 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 32
 
 
-def trunk_cache(job: Job, model: keras.Model, training: Split) -> TrunkCache | None:
-    """The trunk's outputs for all training rows, where they are kept.
+def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
+    """Where the trunk ends whose outputs the run keeps; `None` where it keeps none.
 
-    By default they are where an epoch without them would compute exactly the same: a
+    By default it does where an epoch without them would compute exactly the same: a
     frozen trunk without dropout, and more than one epoch.
 
     Raises:
         UserError: It is asked for, and all of the model trains, or rows are packed.
     """
     runtime = job.config.runtime
+    if job.config.data.streaming:
+        return None
     if job.config.data.batching == "pack":
         if runtime.trunk_cache:
             raise UserError(
@@ -48,9 +50,7 @@ def trunk_cache(job: Job, model: keras.Model, training: Split) -> TrunkCache | N
                 mend="--no-runtime.trunk-cache",
             )
         return None
-    if not _is_wanted(job, cut):
-        return None
-    return _filled(job, cut, training)
+    return cut if _is_wanted(job, cut) else None
 
 
 def _cut(job: Job, model: keras.Model) -> Cut | None:
@@ -75,7 +75,8 @@ def _is_wanted(job: Job, cut: Cut) -> bool:
     return epochs > 1 if asked is None else asked
 
 
-def _filled(job: Job, cut: Cut, training: Split) -> TrunkCache:
+def filled_cache(job: Job, cut: Cut, training: Split) -> TrunkCache:
+    """The trunk's outputs for all training rows, computed now."""
     column = training.tokenised.with_format("arrow")[:][cut.length_column]
     lengths = np.array([len(ids) for ids in column])
     memory_limit = job.config.runtime.trunk_cache_memory
