@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.attributes import replaced
+from kerastune_llm.training.random_mask import dropped
 
 # Philox, whose integers are the same on every device, under XLA or not. TensorFlow's
 # other draws are not: it picks algorithms by device, and XLA mixes seeds and makes
 # floats out of integers in ways of its own.
 _ALGORITHM = 1
-_BITS = 32
 
 
 def fold_seed(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
@@ -32,7 +32,7 @@ def fold_seed(seed: int, *numbers: tf.Tensor | int) -> tf.Tensor:
 def _integers(
     key: tf.Tensor,
     place: tf.Tensor | int,
-    shape: tf.Tensor | list[int],
+    shape: list[int],
     dtype: tf.DType,
 ) -> tf.Tensor:
     """Integers of all bits, which the key and the place in its stream decide."""
@@ -76,10 +76,8 @@ class Draws:
         if not rate:
             return inputs
         self.calls += 1
-        shape = tf.shape(inputs) if noise_shape is None else noise_shape
-        drawn = _integers(self.seed, self.calls, shape, tf.uint32)
-        is_kept = drawn >= tf.constant(round(rate * 2**_BITS), tf.uint32)
-        return tf.where(is_kept, inputs * (1 / (1 - rate)), tf.zeros_like(inputs))
+        words = _integers(self.seed, self.calls, [3], tf.uint32)
+        return dropped(inputs, rate, words=words, noise_shape=noise_shape)
 
 
 @contextlib.contextmanager
