@@ -95,16 +95,16 @@ def _masks(rate: float) -> GraphFunction:
 def _hashes(size: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     """Hashes of the places 0 to `size - 1`, uint32 `[size]`.
 
-    The steps are those of lowbias32 (C. Wellons, "Prospecting for Hash Functions",
-    2018), in which each bit of the input flips half of the output's. Three random words
-    come in: the pace and the start of the counter, without which two masks would hash
-    the same numbers in another order, and one between the rounds.
+    The steps are those of triple32 (C. Wellons, "Prospecting for Hash Functions",
+    2018), where each bit of the input flips half of the output's. A random word comes
+    in before each of them: with one alone, two masks would hash the same numbers in
+    another order.
     """
-    pace, start, between = words[0] | _word(1), words[1], words[2]
-    value = tf.cast(tf.range(size), tf.uint32) * pace + start
-    value = _mixed(value, 16) * _word(0x7FEB352D)
-    value = (_mixed(value, 15) ^ between) * _word(0x846CA68B)
-    return _mixed(value, 16)
+    value = tf.cast(tf.range(size), tf.uint32) + words[0]
+    value = _mixed(value, 17) * _word(0xED5AD4BB)
+    value = (_mixed(value, 11) ^ words[1]) * _word(0xAC4C1B51)
+    value = (_mixed(value, 15) + words[2]) * _word(0x31848BAB)
+    return _mixed(value, 14)
 
 
 def _mixed(value: tf.Tensor, bits: int) -> tf.Tensor:
