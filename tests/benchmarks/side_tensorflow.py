@@ -58,7 +58,7 @@ def configuration(spec: Spec) -> dict:
             "batch_size": workload.batch_size,
             "learning_rate": workload.learning_rate,
         },
-        "runtime": {"seed": spec.seed},
+        "runtime": {"seed": spec.seed, **workload.runtime},
         "output": str(spec.output),
     }
 

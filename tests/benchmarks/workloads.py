@@ -50,6 +50,11 @@ class Workload:
     rival: Literal["pytorch", "guide"] = "pytorch"
 
     @property
+    def runtime(self) -> dict[str, object]:
+        """Flags of our own: a trunk that is frozen for all epochs is computed once."""
+        return {"trunk_cache": True} if self.method == "head" else {}
+
+    @property
     def max_input_tokens(self) -> int:
         """Length inputs are cut at."""
         return SETTINGS[self.task]["max_input_tokens"]
