@@ -56,7 +56,8 @@ def _recorded(
 def markdown(found: dict[str, dict[str, str]]) -> list[str]:
     """Texts by row and column as a Markdown table.
 
-    >>> print("\n".join(markdown({"lora, t5": {"train": "yes, 9"}, "ia3, t5": {}})))
+    >>> for line in markdown({"lora, t5": {"train": "yes, 9"}, "ia3, t5": {}}):
+    ...     print(line)
     | | train |
     | --- | --- |
     | ia3, t5 | - |

@@ -87,6 +87,8 @@ INSTEAD = {
     "kerastune train squad --model whole": (
         f"kerastune train squad --model whole --data.source sample {SHORT}"
     ),
+    # A server is a process of its own, where the starter has all its layers.
+    "kerastune serve runs/NAME": "kerastune serve runs/full",
     # An adapter of the starter is of use to nobody without it, and is not pushed alone.
     "kerastune push runs/NAME --repo USER/NAME --private --dry-run": (
         "kerastune push runs/lora --repo me/t5 --private --dry-run --form whole"

@@ -21,8 +21,8 @@ def launch_file(place: str, command: Sequence[str], *, nodes: int) -> str:
         nodes: Machines; a TPU VM is one.
 
     Example:
-    >>> print(launch_file("slurm", ["train", "cola"], nodes=4).splitlines()[3])
-    #SBATCH --nodes=4
+    >>> launch_file("slurm", ["train", "cola"], nodes=4).splitlines()[-1]
+    'srun --kill-on-bad-exit=1 kerastune train cola'
     """
     return _WRITERS[place](command, nodes)
 

@@ -4,6 +4,7 @@ XLA compiles for a TPU what it compiles for a CPU, but for some types of numbers
 these checks cannot tell is whether the step fits into a TPU's memory, and its speed.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -64,6 +65,7 @@ def check_for_tpu(function: GraphFunction, *arguments: Any) -> XlaCheck:
         function: A `tf.function` with `jit_compile=True`.
         *arguments: Tensors, or `TensorSpec`s of them; of static shapes.
     """
+    _register_kernels()
     concrete = function.get_concrete_function(*arguments)
     nodes = list(_nodes(concrete))
     obstacles = [*_open_inputs(concrete), *_of_nodes(nodes)]
@@ -78,6 +80,12 @@ def check_for_tpu(function: GraphFunction, *arguments: Any) -> XlaCheck:
     obstacles += _of_hlo(hlo)
     kinds = len({node.op for node in nodes})
     return XlaCheck(len(nodes), kinds, tuple(obstacles), len(hlo.splitlines()))
+
+
+@functools.cache
+def _register_kernels() -> None:
+    """See that TensorFlow knows XLA's kernels: once XLA has compiled anything."""
+    tf.function(lambda: tf.zeros([]), jit_compile=True)()
 
 
 def _tensor(argument: tf.Tensor | tf.TensorSpec) -> tf.Tensor:

@@ -54,10 +54,18 @@ def test_an_open_shape_is_named():
 
 
 def test_what_xla_says_is_handed_on():
-    """A shape that only the values of an argument tell."""
-    size = tf.TensorSpec([], tf.int32)
-    found = check(lambda count: tf.zeros([count]), size)
-    assert not found.compiles
+    """A tensor that grows in a loop."""
+
+    def grown(values: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(
+            lambda x: tf.size(x) < 9,
+            lambda x: (tf.concat([x, x], 0),),
+            [values],
+            shape_invariants=[tf.TensorShape([None])],
+        )[0]
+
+    found = check(grown)
+    assert any("XLA does not compile it" in obstacle for obstacle in found.obstacles)
 
 
 def test_a_sound_function_has_no_obstacle():
