@@ -13,6 +13,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.training.dropout import dropout_from
 from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.precision import computing_in
 from kerastune_llm.training.recomputation import block_layers, recomputed
 from kerastune_llm.training.step import compile_model, loss_sum
 from tests.tiny_models import spread, tiny, tiny_batch
@@ -61,6 +62,20 @@ def test_the_gradients_are_the_same(name, method):
     for one, other in zip(kept, again, strict=True):
         # Rounding; other dropout would make a difference of tenths.
         assert np.linalg.norm(other - one) <= 1e-5 * whole
+
+
+@pytest.mark.parametrize(("name", "method"), [("bert", "lora"), ("t5", "full")])
+def test_the_gradients_are_the_same_in_bfloat16(name, method):
+    with computing_in("mixed_bfloat16", name):
+        model = spread(tiny(name), 0.3)
+        apply_method(model, method)
+        kept = loss_and_gradients(model, use_recomputation=False)
+        again = loss_and_gradients(model, use_recomputation=True)
+    assert any(np.abs(gradient).max() > 1e-3 for gradient in kept[1:])
+    whole = np.sqrt(sum(np.square(gradient).sum() for gradient in kept[1:]))
+    for one, other in zip(kept, again, strict=True):
+        # Of 8 significant bits: sums in another order differ by one rounding.
+        assert np.linalg.norm(other - one) <= 2**-8 * whole
 
 
 def losses(strategy: tf.distribute.Strategy, **options: object) -> list[float]:
