@@ -39,7 +39,8 @@ class RuntimeConfig(Group):
     gradient_checkpointing: bool = Field(
         False,
         description="keep only what goes into each block for the backward pass, and "
-        "compute the rest again: less memory, about a third more time",
+        "compute the rest again: less memory, more time; not with --runtime.jit, as "
+        "XLA does not keep to an order of operations",
     )
     seed: NonNegativeInt = Field(42, description="initial weights, dropout, data order")
     trunk_cache: bool | None = Field(
