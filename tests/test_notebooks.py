@@ -44,10 +44,20 @@ OUTCOMES = {
         "scores.metrics['accuracy'] > 0.8",
         "set(answers.texts) <= set(task.labels)",
     ],
+    "06_delta_study": [
+        "all(losses[-1] < start[TASK] for _, _, losses in results.values())",
+        "all(shares.loc[name, name] < 1 for name in train)",
+        "results['bitfit'][1].trainable < results['lora'][1].trainable",
+    ],
+    "07_export_and_serve": [
+        "served == here",
+        "len(served) == 8",
+        "server.returncode == 0",
+    ],
     "08_colab_tpu": [
         "len(losses['interrupted']) + len(losses['resumed']) "
         "== len(losses['unbroken'])",
-        "losses['resumed'][0] < losses['interrupted'][-1]",
+        "losses['interrupted'] + losses['resumed'] == losses['unbroken']",
         "shapes == {(BATCH_SIZE, MAX_INPUT_TOKENS)}",
     ],
 }

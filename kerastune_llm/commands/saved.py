@@ -8,7 +8,6 @@ from kerastune_llm.methods.method import DeltaMethod
 from kerastune_llm.methods.peft_format import load_adapter, save_adapter
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model
-from kerastune_llm.models.sources import model_name
 from kerastune_llm.rundir import RunDir
 
 
@@ -31,8 +30,7 @@ def save_trained(
         save_model(model, job.tokenizer, whole)
         return whole
     folder = adapter or whole
-    base_model = model_name(job.config.model)
-    save_adapter(model, folder, base_model=base_model, method=method)
+    save_adapter(model, folder, base_model=job.config.model, method=method)
     return folder
 
 

@@ -16,6 +16,7 @@ from kerastune_llm.methods.lora import LoRA
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.methods.peft_format import load_adapter, save_adapter
 from kerastune_llm.models.delta_layers import delta_layers
+from kerastune_llm.models.loading import load_model
 from tests.tiny_models import spread, tiny, tiny_batch, train_steps
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -197,6 +198,17 @@ def test_another_path_alone_is_a_warning(tmp_path, caplog):
     other.config.name_or_path = "/elsewhere/bert"
     load_adapter(other, folder)
     assert "tiny/bert" in caplog.text and "/elsewhere/bert" in caplog.text
+
+
+def test_a_bundled_model_is_named_by_its_folder(tmp_path, caplog):
+    """PEFT opens what the adapter names, and it knows no `starter`."""
+    model = load_model("starter")
+    apply_method(model, "lora")
+    save_adapter(model, tmp_path, base_model="starter")
+    named = json.loads((tmp_path / CONFIG).read_text())["base_model_name_or_path"]
+    assert (Path(named) / "model.safetensors").is_file()
+    load_adapter(load_model("starter"), tmp_path)
+    assert not caplog.records
 
 
 def test_another_model_of_the_same_shapes_is_refused_with_both_names(tmp_path):

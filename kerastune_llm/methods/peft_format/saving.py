@@ -17,6 +17,7 @@ from kerastune_llm.methods.peft_format.config import CONFIG_FILE, config_values
 from kerastune_llm.methods.peft_format.keys import WEIGHTS_FILE, peft_tensors
 from kerastune_llm.models.delta_layers import delta_layers
 from kerastune_llm.models.layout import layout_of
+from kerastune_llm.models.sources import model_name
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.models.whole_folder import whole_folder
 
@@ -38,7 +39,8 @@ def save_adapter(
         model: A model that a delta method was applied to.
         folder: Where to; made when absent. An earlier adapter there is replaced, other
             files are kept; on failure the folder is as it was.
-        base_model: Hub id or path of the model under the adapter, which PEFT loads.
+        base_model: Hub id or path of the model under the adapter, which PEFT loads; of
+            a bundled model its folder is written.
         method: The method, for one that put no layers into this model, as BitFit into
             a model with biases; where there are layers, theirs is saved.
 
@@ -46,7 +48,7 @@ def save_adapter(
         UserError: The model has no such change, or the place cannot be written.
     """
     method = _method_of(model, method)
-    values = config_values(method, model, base_model=base_model)
+    values = config_values(method, model, base_model=model_name(base_model))
     form, tensors = form_of(type(method)), _tensors(model, method)
     with whole_folder(
         folder,
