@@ -7,6 +7,7 @@ dropped, and XLA makes one loop over vectors of all its operations.
 
 import functools
 import math
+from collections.abc import Callable
 
 from kerastune_llm.backend import tf
 
@@ -41,7 +42,7 @@ def dropped(
         return values * tf.cast(keep, values.dtype) * (1 / (1 - rate))
 
     @tf.custom_gradient
-    def drop(values: tf.Tensor) -> tuple[tf.Tensor, functools.partial]:
+    def drop(values: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         return masked(values), masked
 
     return drop(inputs)

@@ -1,7 +1,5 @@
 """What `kerastune plan` says before anything is trained."""
 
-import json
-
 import pytest
 
 from kerastune_llm.cli import main
@@ -9,21 +7,11 @@ from kerastune_llm.commands.plan import make_plan
 from kerastune_llm.config import RunConfig
 from kerastune_llm.models.model_config import load_config
 from kerastune_llm.registry import METHODS, OPTIMIZERS
-from tests.models.test_surgery import FLAN_T5_BASE
 from tests.tiny_models import tiny
 
 # flan-t5-base with LoRA of rank 32 on queries and values, by hand: two layers in each
 # of 36 attentions, a matrix of 768 x 32 on each side.
 DELTA = 36 * 2 * 2 * 768 * 32
-
-
-@pytest.fixture(scope="module")
-def flan_t5_base(tmp_path_factory):
-    """A folder with the configuration alone."""
-    folder = tmp_path_factory.mktemp("flan-t5-base")
-    config = {**FLAN_T5_BASE, "model_type": "t5", "is_encoder_decoder": True}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def made(model, **values: object):

@@ -1,7 +1,5 @@
 """How throughput should grow with the replicas, against sums made by hand."""
 
-import json
-
 import pytest
 
 from kerastune_llm.cli import main
@@ -10,7 +8,6 @@ from kerastune_llm.commands.plan_replicas import Machines, one_update
 from kerastune_llm.config import RunConfig
 from kerastune_llm.models.model_config import load_config
 from kerastune_llm.training.scaling import Link, Update
-from tests.models.test_surgery import FLAN_T5_BASE
 from tests.tiny_models import tiny
 
 # Matrices of flan-t5-base: four of 768 x 768 in an attention, three of 768 x 2048 in a
@@ -21,15 +18,6 @@ OF_INPUT = 12 * (4 * SQUARE + 3 * WIDE) + 12 * 2 * SQUARE
 OF_TARGET = 12 * (6 * SQUARE + 3 * WIDE) + HEAD
 LORA_OF_ATTENTION = 2 * 2 * 768 * 32
 INPUT, TARGET = 512, 64
-
-
-@pytest.fixture(scope="module")
-def flan_t5_base(tmp_path_factory):
-    """A folder with the configuration alone."""
-    folder = tmp_path_factory.mktemp("flan-t5-base")
-    config = {**FLAN_T5_BASE, "model_type": "t5", "is_encoder_decoder": True}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def made(model, **values):

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import fsspec
 import pytest
 
-import kerastune_llm
 from kerastune_llm import remote_errors
 from kerastune_llm.cli import main
 from kerastune_llm.config import merge
 from tests.buckets import BUCKET, Wire, bucket_at, emulator
-from tests.commands.runs import differing, outcome, tiny_job
+from tests.commands.runs import differing, outcome
 
 # Trains, and dies by SIGKILL after update 7, with what was being sent.
 KILLED = """
@@ -31,18 +30,6 @@ class Die(keras.callbacks.Callback):
 
 kerastune_llm.train(json.loads(sys.argv[1]), callbacks=[Die()])
 """
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory) -> dict:
-    return tiny_job(tmp_path_factory.mktemp("job"))
-
-
-@pytest.fixture(scope="module")
-def unbroken(job, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("unbroken") / "run"
-    kerastune_llm.train({**job, "output": output})
-    return output
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from kerastune_llm.cli import main
 from kerastune_llm.config import merge
 from kerastune_llm.errors import UserError
 from kerastune_llm.training.callbacks import completed_steps
-from tests.commands.runs import curves, differing, outcome, tiny_job
+from tests.commands.runs import curves, differing, outcome
 from tests.full_disk import no_file_above
 
 
@@ -40,18 +40,6 @@ class Crash(RuntimeError):
 
 def crash() -> None:
     raise Crash
-
-
-@pytest.fixture(scope="module")
-def job(tmp_path_factory) -> dict:
-    return tiny_job(tmp_path_factory.mktemp("job"))
-
-
-@pytest.fixture(scope="module")
-def unbroken(job, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("unbroken") / "run"
-    kerastune_llm.train({**job, "output": output})
-    return output
 
 
 @pytest.fixture(scope="module")
