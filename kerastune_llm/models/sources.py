@@ -89,13 +89,17 @@ def resolve_source(
 def model_name(source: str | Path) -> str:
     """The name by which other libraries find a model: its hub id, or its folder.
 
+    A model that was never given a name keeps none.
+
     >>> model_name("google/flan-t5-small")
     'google/flan-t5-small'
     >>> Path(model_name("starter")).is_absolute()  # No other library knows it.
     True
+    >>> model_name("")
+    ''
     """
-    folder = Path(source).expanduser()
-    if source in BUNDLED or folder.is_dir():
+    named = bool(str(source).strip())  # Path("") would be the working folder.
+    if source in BUNDLED or (named and Path(source).expanduser().is_dir()):
         return str(resolve_source(source).resolve())
     return str(source)
 
