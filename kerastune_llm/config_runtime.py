@@ -19,8 +19,13 @@ class RuntimeConfig(Group):
     worker_timeout: PositiveFloat = Field(
         600.0, description="seconds to wait for the other workers to arrive"
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="mixed_float16 is refused for T5, where it gives NaN"
+    precision: Literal["float32", "mixed_bfloat16", "bfloat16", "mixed_float16"] = (
+        Field(
+            "float32",
+            description="mixed: float32 weights, computed with in 16 bits; bfloat16: "
+            "frozen weights are kept in it, too; mixed_float16 is refused for T5, "
+            "where it gives NaN",
+        )
     )
     steps_per_execution: PositiveInt = Field(
         1,

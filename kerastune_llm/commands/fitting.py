@@ -1,5 +1,6 @@
 """From a job to a model that trains: compiled, fed and fitted."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ from kerastune_llm.data.pipeline import (
     build_dataset,
     describe_batches,
 )
-from kerastune_llm.methods.method import Method
+from kerastune_llm.errors import UserError
+from kerastune_llm.methods.method import Method, StagedMethod
 from kerastune_llm.models.compatibility import position_limit
 from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
@@ -30,9 +32,12 @@ from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.models.trunk import Cut
 from kerastune_llm.training.execution import CutExecutions
 from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.precision import store_frozen
 from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.workers import own_share
+
+logger = logging.getLogger(__name__)
 
 
 def planned_steps(config: RunConfig, rows: int) -> Steps:
@@ -68,6 +73,14 @@ def compiled_model(
             shares=_label_shares(job, training),
         )
         parameters = put_method(model, method, config.adapter, job.tokenizer)
+        if config.runtime.precision == "bfloat16":
+            if isinstance(method, StagedMethod):
+                raise UserError(
+                    f"What {config.method.name} freezes trains later in the run, and "
+                    "would in 16 bits.",
+                    mend="--runtime.precision mixed_bfloat16",
+                )
+            logger.info("%s frozen weights in bfloat16", f"{store_frozen(model):,}")
         optimizer = build_optimizer(
             optim.name,
             learning_rate=schedule,

@@ -31,7 +31,7 @@ from kerastune_llm.training.memory import (
 
 DEVICES = (8, 16, 24, 40, 80)
 # Bytes of a number in what is computed. mixed_float16 takes what mixed_bfloat16 does.
-PRECISIONS = {"float32": 4, "mixed_bfloat16": 2}
+PRECISIONS = {"float32": 4, "mixed_bfloat16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
     optimizer = optimizer_bytes(optim.name, shapes)
     needs = {
         precision: MemoryNeed(
-            weights=FLOAT32 * parameters.total,
-            copies=0 if width == FLOAT32 else width * _multiplied(parameters),
+            weights=_weights(parameters, precision),
+            copies=_copies(parameters, precision),
             gradients=gradients,
             optimizer=optimizer,
             activations=activation_bytes(
@@ -142,6 +142,26 @@ def _lengths(config: RunConfig, model_config: PretrainedConfig) -> tuple[int, in
     positions = getattr(model_config, "max_position_embeddings", None) or inputs
     targets = config.data.max_target_tokens or task.max_target_tokens
     return min(inputs, positions), targets if model_config.is_encoder_decoder else 0
+
+
+def _weights(table: ParameterTable, precision: str) -> int:
+    """Bytes of all weights, those included that are kept in 16 bits."""
+    return FLOAT32 * table.total - (FLOAT32 - 2) * _kept_in_16_bits(table, precision)
+
+
+def _copies(table: ParameterTable, precision: str) -> int:
+    """Bytes of 16-bit copies of what is kept in 32 bits and multiplied with."""
+    if precision == "float32":
+        return 0
+    return 2 * (_multiplied(table) - _kept_in_16_bits(table, precision))
+
+
+def _kept_in_16_bits(table: ParameterTable, precision: str) -> int:
+    """Frozen weights in bfloat16; embeddings, which T5 looks up in 32 bits, are not."""
+    if precision != "bfloat16":
+        return 0
+    rows = (row for row in table.rows if row.part != "embeddings")
+    return sum(row.total - row.trainable for row in rows)
 
 
 def _multiplied(table: ParameterTable) -> int:

@@ -46,6 +46,8 @@ class TorchParameter:
     def to_torch(self) -> np.ndarray:
         """The value in PyTorch's shape and axis order, contiguous."""
         value = self.variable.numpy()
+        if self.variable.dtype == tf.bfloat16:
+            value = value.astype(np.float32)
         value = apply_transpose(self.transpose, value, pt_to_tf=False)
         return np.ascontiguousarray(value).reshape(self.shape)
 

@@ -4,10 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from kerastune_llm.backend import keras
+from kerastune_llm.backend import keras, tf  # isort: skip
+
+from tf_keras.src.mixed_precision.autocast_variable import AutoCastVariable
+
 from kerastune_llm.errors import UserError, unknown_name
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Precision = Literal["float32", "mixed_bfloat16", "bfloat16", "mixed_float16"]
 
 # Their attention mask adds -1e9, which float16 cannot hold: the first forward pass
 # is NaN.
@@ -27,10 +30,11 @@ def computing_in(precision: Precision, model_type: str) -> Iterator[None]:
 def set_precision(precision: Precision, model_type: str) -> None:
     """Set the global Keras policy for models built from now on.
 
-    Weights stay float32; `"mixed_*"` computes in 16 bits. `"float32"` resets it.
+    Weights are float32; all but `"float32"`, which resets it, compute in 16 bits. For
+    `"bfloat16"`, `store_frozen` then brings the weights that do not train to 16 bits.
 
     Args:
-        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        precision: `"float32"`, `"mixed_bfloat16"`, `"bfloat16"` or `"mixed_float16"`.
         model_type: The configuration's `model_type`, such as `"t5"`.
 
     Raises:
@@ -46,4 +50,44 @@ def set_precision(precision: Precision, model_type: str) -> None:
             received=precision,
             mend="--runtime.precision mixed_bfloat16",
         )
-    keras.mixed_precision.set_global_policy(precision)
+    policy = "mixed_bfloat16" if precision == "bfloat16" else precision
+    keras.mixed_precision.set_global_policy(policy)
+
+
+def store_frozen(model: keras.Model) -> int:
+    """Keep the matrices that do not train in bfloat16, half of their memory.
+
+    What is computed with them is the same as in `"mixed_bfloat16"`, which rounds them
+    at every use. Weights that train, vectors, and what is not rounded there (the
+    embedding that T5 looks up) stay float32.
+
+    Args:
+        model: Built under `"bfloat16"`, in the strategy's scope, the method applied.
+
+    Returns:
+        How many numbers are kept in 16 bits.
+
+    Raises:
+        UserError: Nothing is frozen.
+    """
+    trained = {id(variable) for variable in model.trainable_variables}
+    frozen = {
+        id(variable): variable
+        for variable in model.variables
+        if id(variable) not in trained
+        and isinstance(variable, AutoCastVariable)
+        and len(variable.shape) > 1
+    }.values()
+    if not frozen:
+        raise UserError(
+            "No weights are frozen that could be kept in bfloat16.",
+            mend="--runtime.precision mixed_bfloat16, or a method that freezes some",
+        )
+    for variable in frozen:
+        # The layers' own variable stays; what it holds is another one.
+        variable._variable = tf.Variable(
+            tf.cast(variable.read_value(), tf.bfloat16),
+            trainable=variable.trainable,
+            name=variable.name.partition(":")[0],
+        )
+    return sum(variable.shape.num_elements() for variable in frozen)

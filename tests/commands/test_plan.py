@@ -42,6 +42,9 @@ def test_memory_by_the_parameters_and_the_optimizer(flan_t5_base):
     # All but the embeddings of 32128 x 768 are multiplied with.
     assert mixed.copies == 2 * (251_116_800 - 32128 * 768)
     assert mixed.weights == need.weights
+    frozen = 251_116_800 - 32128 * 768 - DELTA
+    assert plan.needs["bfloat16"].weights == need.weights - 2 * frozen
+    assert plan.needs["bfloat16"].copies == 2 * DELTA
     row = need.activations
     assert need.total(8) == need.without_rows + 8 * row
     fits = need.largest_batch(16 * 2**30)
