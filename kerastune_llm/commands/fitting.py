@@ -57,6 +57,13 @@ def compiled_model(
 ) -> tuple[keras.Model, ParameterTable]:
     """The model with the method applied, ready for `fit`, under the run's strategy."""
     config, optim = job.config, job.config.optim
+    is_stored = config.runtime.precision == "bfloat16"
+    if is_stored and isinstance(method, StagedMethod):
+        raise UserError(
+            f"What {config.method.name} freezes trains later in the run, and would in "
+            "16 bits.",
+            mend="--runtime.precision mixed_bfloat16",
+        )
     schedule = build_schedule(
         optim.schedule,
         learning_rate=optim.learning_rate,
@@ -73,13 +80,7 @@ def compiled_model(
             shares=_label_shares(job, training),
         )
         parameters = put_method(model, method, config.adapter, job.tokenizer)
-        if config.runtime.precision == "bfloat16":
-            if isinstance(method, StagedMethod):
-                raise UserError(
-                    f"What {config.method.name} freezes trains later in the run, and "
-                    "would in 16 bits.",
-                    mend="--runtime.precision mixed_bfloat16",
-                )
+        if is_stored:
             logger.info("%s frozen weights in bfloat16", f"{store_frozen(model):,}")
         optimizer = build_optimizer(
             optim.name,

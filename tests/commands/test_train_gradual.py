@@ -31,3 +31,11 @@ def test_a_run_thaws_in_stages_and_counts_every_update(task, tmp_path):
     after = load_file(output / "model" / "model.safetensors")
     moved = {name for name in before if (before[name] != after[name]).any()}
     assert moved == set(before)
+
+
+def test_what_will_train_is_not_kept_in_16_bits(tmp_path, capsys):
+    flags = "--method gradual --runtime.precision bfloat16 --data.max-train-samples 4"
+    assert main(["train", "cola", *flags.split(), "--output", str(tmp_path / "r")]) == 2
+    error = capsys.readouterr().err
+    assert "What gradual freezes trains later" in error
+    assert "--runtime.precision mixed_bfloat16" in error
