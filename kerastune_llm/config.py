@@ -6,7 +6,8 @@ command files see it; below them there are keyword arguments.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,7 +77,7 @@ class RunConfig(Group):
         try:
             config = cls.model_validate(dict(values))
         except ValidationError as error:
-            problems += [_as_user_error(detail) for detail in error.errors()]
+            problems += _as_user_errors(error.errors())
         if problems:
             raise UserErrors(problems)
         return config
@@ -177,9 +178,33 @@ def group_of(annotation: object) -> type[BaseModel] | None:
     return annotation if is_group else None
 
 
+def _as_user_errors(details: Iterable[Mapping[str, Any]]) -> list[UserError]:
+    """pydantic's errors, those of one value that may be of several kinds as one."""
+    problems = []
+    for field, group in groupby(details, lambda detail: _field(_names(detail))):
+        found = list(group)
+        # Of a value that may be of several kinds each has an error, below the field.
+        if len(found) > 1 and all(_names(detail) != field for detail in found):
+            said = [_message(detail).partition(",")[0] for detail in found]
+            others = [f" or {x.removeprefix('should be ')}" for x in said[1:]]
+            problem = f"{_shown(field)} {said[0]}{''.join(others)}."
+            problems.append(UserError(problem, received=found[0]["input"]))
+        else:
+            problems += map(_as_user_error, found)
+    return problems
+
+
+def _names(detail: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(part for part in detail["loc"] if isinstance(part, str))
+
+
+def _message(detail: Mapping[str, Any]) -> str:
+    return detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+
+
 def _as_user_error(detail: Mapping[str, Any]) -> UserError:
     """One of pydantic's errors in the words of the command line."""
-    path = tuple(part for part in detail["loc"] if isinstance(part, str))
+    path = _names(detail)
     if detail["type"] == "extra_forbidden":
         return unknown_flag(
             flag(path), [each for each in flags() if each != "--task.name"]
@@ -191,14 +216,19 @@ def _as_user_error(detail: Mapping[str, Any]) -> UserError:
         shown = _shown(path)
         mend = "`kerastune list tasks` names them" if shown == "TASK" else None
         return UserError(f"{shown} is required.", mend=mend)
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return UserError(f"{_shown(path)} {message}.", received=detail["input"])
+    return UserError(f"{_shown(path)} {_message(detail)}.", received=detail["input"])
 
 
 def _shown(path: tuple[str, ...]) -> str:
     if path in (("task",), ("task", "name")):
         return "TASK"
     names = {path: name for name, path in flags().items()}
-    while len(path) > 1 and path not in names:
+    return names.get(_field(path), flag(_field(path)))
+
+
+def _field(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The flag's path that a path begins with, else its first name."""
+    known = flags().values()
+    while len(path) > 1 and path not in known:
         path = path[:-1]
-    return names.get(path, flag(path))
+    return path

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.registry import TASKS
-from kerastune_llm.remote import as_place
+from kerastune_llm.remote import as_place, check_slashes
 
 
 def _split_commas(value: object) -> object:
@@ -45,6 +45,14 @@ def _rates(value: object) -> object:
         raise ValueError(f"must be {shown}, or pairs such as squad=2,cola=1") from None
 
 
+def _place(value: object) -> object:
+    # Only text and paths are places; what else comes is pydantic's to refuse.
+    if not isinstance(value, str):
+        return value
+    check_slashes(value)
+    return as_place(value)
+
+
 def _known_task(name: str) -> str:
     if name not in TASKS.names() and Path(name).suffix:
         raise UserError(
@@ -67,11 +75,7 @@ def named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-# Only text and paths are places; what else comes is pydantic's to refuse.
-Place = Annotated[
-    Path | str,
-    BeforeValidator(lambda x: as_place(x) if isinstance(x, str) else x),
-]
+Place = Annotated[Path | str, BeforeValidator(_place)]
 Interval = Annotated[int | str, BeforeValidator(_interval)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Columns = Annotated[dict[str, str], BeforeValidator(_split_pairs)]

@@ -42,6 +42,8 @@ _MARKS = (
     "created",
 )
 _EXTRAS = {"gs": "gcs", "gcs": "gcs"}
+# An address of a store that lacks a slash, or both: it would be a folder named "gs:".
+_LACKS_SLASHES = re.compile(rf"({'|'.join(sorted(_OBJECT_STORES))}):/?(?=[^/:])")
 
 
 def is_remote(place: str | Path) -> bool:
@@ -51,6 +53,21 @@ def is_remote(place: str | Path) -> bool:
     (True, False, False)
     """
     return isinstance(place, str) and bool(_ADDRESS.match(place))
+
+
+def check_slashes(place: str | Path) -> None:
+    """Refuse an address whose slashes were lost on the way.
+
+    Raises:
+        RemoteRefused: It is one such as `gs:/bucket/run`.
+    """
+    found = _LACKS_SLASHES.match(str(place))
+    if found and not is_remote(place):
+        raise RemoteRefused(
+            f"An address begins with {found[1]}://, two slashes.",
+            received=str(place),
+            mend=f"{found[1]}://{str(place)[found.end() :]}",
+        )
 
 
 def as_place(place: str | Path) -> Path | str:
@@ -65,7 +82,7 @@ def here(place: str | Path) -> Path:
     """A place on this machine as a path.
 
     Raises:
-        RemoteRefused: It is elsewhere.
+        RemoteRefused: It is elsewhere, or was meant to be.
     """
     if is_remote(place):
         raise RemoteRefused(
@@ -74,6 +91,7 @@ def here(place: str | Path) -> Path:
             received=without_secrets(place),
             mend="a path here, to be copied there by the bucket's own tools",
         )
+    check_slashes(place)
     return Path(place)
 
 

@@ -23,7 +23,7 @@ from kerastune_llm.atomic import (
     write_text,
 )
 from kerastune_llm.errors import UserError
-from kerastune_llm.remote import is_remote
+from kerastune_llm.remote import check_slashes, is_remote
 from kerastune_llm.remote_errors import RemoteAway, RemoteRefused
 from kerastune_llm.run_order import CHECKPOINTS, CHECKSUMS, CONFIG, METRICS, mirror_of
 
@@ -57,9 +57,13 @@ class RunDir:
 
     Args:
         place: A folder, or the address of one; nothing is made or fetched yet.
+
+    Raises:
+        RemoteRefused: It is an address that lacks a slash.
     """
 
     def __init__(self, place: str | Path) -> None:
+        check_slashes(place)
         self._mirror = mirror_of(place) if is_remote(place) else None
         self._is_given_up = False
         #: Where its files are on this machine.

@@ -5,7 +5,8 @@ import pytest
 
 from kerastune_llm.config import RunConfig, flags, merge, read_config_file
 from kerastune_llm.errors import UserError, UserErrors
-from kerastune_llm.rundir import write_json
+from kerastune_llm.remote_errors import RemoteRefused
+from kerastune_llm.rundir import RunDir, write_json
 
 
 def test_defaults_and_strings_from_the_command_line():
@@ -39,6 +40,32 @@ def test_every_problem_is_reported_at_once():
     assert "Unknown flag --optim.batchsize" in text
     assert "--optim.batch-size" in text
     assert len(caught.value.problems) == 6
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "accepted"),
+    [
+        ("batch_size", "autos", "should be a valid integer or 'auto'"),
+        ("accumulate_steps", 0, "should be greater than 0 or 'auto'"),
+    ],
+)
+def test_a_value_that_may_be_of_two_kinds_is_one_problem(flag, value, accepted):
+    with pytest.raises(UserErrors) as caught:
+        RunConfig.parse({"task": "cola", "optim": {flag: value}})
+    shown = f"--optim.{flag.replace('_', '-')} {accepted}. Received: {value}"
+    assert caught.value.problems == (shown,)
+
+
+@pytest.mark.parametrize("place", ["gs:/bucket/x", "gs:bucket/x", "s3:/bucket/x"])
+def test_an_address_that_lacks_a_slash_is_no_folder(place):
+    values = {"task": "cola", "output": place, "data": {"train": place}}
+    with pytest.raises(UserErrors) as caught:
+        RunConfig.parse(values)
+    said = f"two slashes. Received: {place} To mend it: {place[:2]}://bucket/x"
+    shown = [" ".join(problem.split()) for problem in caught.value.problems]
+    assert [problem.endswith(said) for problem in shown] == [True, True]
+    with pytest.raises(RemoteRefused, match="two slashes"):
+        RunDir(Path(place))
 
 
 @pytest.mark.parametrize("columns", ["q", "question=", "=q"])
@@ -89,7 +116,7 @@ def test_an_address_stays_the_text_it_is(place, tmp_path):
     write_json(tmp_path / "config.json", config.to_values())
     again = RunConfig.parse(read_config_file(tmp_path / "config.json"))
     assert again == config
-    for path in ("runs/a", "/runs//a", "gs:/a"):
+    for path in ("runs/a", "/runs//a"):
         assert config.updated({"output": path}).output == Path(path)
     with pytest.raises(UserError, match="--output"):
         config.updated({"output": 3})

@@ -5,7 +5,7 @@ import logging
 import uuid
 from pathlib import Path
 
-from kerastune_llm.remote import Remote, cache_folder, is_remote
+from kerastune_llm.remote import Remote, cache_folder, check_slashes, is_remote
 from kerastune_llm.remote_errors import without_secrets
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def local_file(place: str | Path) -> Path:
         RemoteRefused: There is none, or the address cannot be used.
         RemoteAway: It cannot be reached.
     """
+    check_slashes(place)
     if not is_remote(place):
         return Path(place)
     remote = Remote(place)
