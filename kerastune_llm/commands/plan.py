@@ -11,9 +11,9 @@ from kerastune_llm.config import RunConfig
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.methods.method import StagedMethod, make_method
 from kerastune_llm.models.activations import activation_bytes, sizes_of, uses_of
+from kerastune_llm.models.flops import step_work
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.model_config import load_config
-from kerastune_llm.models.operations import row_operations
 from kerastune_llm.models.surgery import (
     ParameterTable,
     shapes_only,
@@ -44,7 +44,8 @@ class Plan:
         input_tokens: Length of the inputs.
         target_tokens: Length of the targets; 0 for a classifier.
         needs: Memory by precision.
-        operations: Floating point operations of one row in one update.
+        operations: Of the matrix products of one row in one update, without what
+            is computed a second time for `--runtime.gradient-checkpointing`.
     """
 
     parameters: ParameterTable
@@ -95,15 +96,7 @@ def make_plan(config: RunConfig, model_config: PretrainedConfig) -> Plan:
         variables = {n: p.variable for n, p in torch_parameters(model).items()}
         shapes = [tuple(variables[name].shape) for name in trained]
         uses = uses_of(layout, trained, sizes)
-        numbers = {n: v.shape.num_elements() for n, v in variables.items()}
-        operations = row_operations(
-            layout,
-            numbers,
-            trained,
-            uses,
-            input_tokens=lengths[0],
-            target_tokens=lengths[1],
-        )
+        operations = step_work(model, trained=trained).flops(1, *lengths)
     optim = config.optim
     # The sum of a batch's parts, and the gradients of the part at hand.
     in_parts = optim.accumulate_steps != 1

@@ -89,15 +89,22 @@ class StepWork:
         return rows * total
 
 
-def step_work(model: keras.Model, cut: Cut | None = None) -> StepWork:
+def step_work(
+    model: keras.Model,
+    cut: Cut | None = None,
+    *,
+    trained: frozenset[str] | None = None,
+) -> StepWork:
     """What a training step of a model computes.
 
     Args:
         model: A built model, its method applied.
         cut: Where its trunk ends, if the trunk's outputs are kept.
+        trained: Names of what trains, where it is not what trains now, as in a later
+            stage of a method.
     """
     layout, sizes = layout_of(model), sizes_of(model.config)
-    trained = trainable_names(model)
+    trained = trainable_names(model) if trained is None else trained
     uses = uses_of(layout, trained, sizes)
     given = _given_blocks(cut, sizes)
     products = [

@@ -16,8 +16,11 @@ from tests.tiny_models import tiny
 SQUARE, WIDE, HEAD = 768 * 768, 768 * 2048, 32128 * 768
 OF_INPUT = 12 * (4 * SQUARE + 3 * WIDE) + 12 * 2 * SQUARE
 OF_TARGET = 12 * (6 * SQUARE + 3 * WIDE) + HEAD
-LORA_OF_ATTENTION = 2 * 2 * 768 * 32
 INPUT, TARGET = 512, 64
+# Scores and weighted values of 12 heads, 768 wide together, of 12 layers in each of the
+# three kinds of attention: 2 operations each for every pair of tokens, forward.
+PAIRS = INPUT * INPUT + TARGET * TARGET + TARGET * INPUT
+ATTENTION = 12 * 2 * 2 * 768 * PAIRS
 
 
 def made(model, **values):
@@ -28,7 +31,8 @@ def made(model, **values):
 
 def test_full_training_of_flan_t5_base(flan_t5_base):
     plan = made(flan_t5_base)
-    assert plan.operations == 6 * (OF_INPUT * INPUT + OF_TARGET * TARGET)
+    matrices = OF_INPUT * INPUT + OF_TARGET * TARGET
+    assert plan.operations == 6 * matrices + 3 * ATTENTION
     update = one_update(plan, 8, Machines(teraflops=50.0))
     assert update.gradient_bytes == 247_577_856 * 4 == 990_311_424
     assert update.seconds == pytest.approx(8 * plan.operations / 50e12)
@@ -36,19 +40,30 @@ def test_full_training_of_flan_t5_base(flan_t5_base):
 
 def test_lora_leaves_out_the_gradients_of_the_base(flan_t5_base):
     plan = made(flan_t5_base, method={"name": "lora", "rank": 32, "alpha": 32})
-    added = 12 * LORA_OF_ATTENTION * (INPUT + 2 * TARGET)
+    # Two matrices of 768 x 32 at each query and value; the values of the decoder's
+    # second attention are made of the input.
+    added = 12 * 2 * 768 * 32 * ((INPUT + TARGET + TARGET) + (INPUT + TARGET + INPUT))
     base = OF_INPUT * INPUT + OF_TARGET * TARGET
-    assert plan.operations == 4 * base + 6 * added
+    assert plan.operations == 4 * base + 6 * added + 3 * ATTENTION
     update = one_update(plan, 8, Machines())
     assert update.gradient_bytes == 3_538_944 * 4 == 14_155_776
+
+
+def test_a_stage_that_comes_later_is_counted(flan_t5_base):
+    assert made(flan_t5_base, method="gradual").operations == (
+        made(flan_t5_base).operations
+    )
 
 
 def test_a_head_alone_needs_no_backward_pass(tmp_path):
     tiny("bert").config.save_pretrained(tmp_path)
     plan = made(tmp_path, task="cola", method="head")
-    # Two blocks: four matrices of 16 x 16, two of 16 x 32; the head of 3 x 16.
-    blocks = 2 * (4 * 16 * 16 + 2 * 16 * 32)
-    assert plan.operations == 2 * blocks * plan.input_tokens + 4 * 3 * 16
+    # Two blocks: four matrices of 16 x 16, two of 16 x 32, and the attention of all
+    # tokens to all; of a row, the pooler of 16 x 16 and the head of 3 x 16.
+    tokens = plan.input_tokens
+    matrices = 2 * 2 * (4 * 16 * 16 + 2 * 16 * 32) * tokens
+    attention = 2 * 4 * 16 * tokens * tokens
+    assert plan.operations == matrices + attention + 2 * 16 * 16 + 4 * 3 * 16
 
 
 def test_the_sum_takes_what_a_ring_takes():
