@@ -15,7 +15,7 @@ from kerastune_llm.data.downloads import local_file
 from kerastune_llm.errors import UserError
 from kerastune_llm.rundir import RunDir, write_text
 from tests.buckets import BUCKET, Wire, bucket_at, emulator
-from tests.test_mirror import add_checkpoint, begin
+from tests.mirrored_runs import add_checkpoint, begin
 
 ADDRESS = f"gs://{BUCKET}/runs/one"
 

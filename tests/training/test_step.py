@@ -1,44 +1,22 @@
-"""The training step and the loss of a dataset, against transformers' own loss."""
+"""The training step, against transformers' own loss."""
 
-import gc
 import subprocess
 import sys
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from kerastune_llm.backend import keras, tf
-from kerastune_llm.errors import UserError
 from kerastune_llm.training.optimizers import build_optimizer
-from kerastune_llm.training.step import compile_model, evaluate_loss, loss_sum
+from kerastune_llm.training.step import compile_model, loss_sum
 from tests.tiny_models import tiny, tiny_batch
-from tests.training.steps import Steps
+from tests.training.steps import Steps, dataset, own_loss, uneven, with_labels
 
 # Tracing a step costs a second a layer.
 BERT = {"num_hidden_layers": 1}
 STILL_BERT = {**BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 STILL_T5 = {"num_layers": 1, "dropout_rate": 0.0}
-ARCHITECTURES = (
-    "t5",
-    "bart",
-    "pegasus",
-    "bert",
-    "distilbert",
-    "deberta-v2",
-    "bart-classifier",
-    "gpt2",
-)
-
-
-def dataset(*batches: dict[str, tf.Tensor]) -> tf.data.Dataset:
-    """The batches in a dataset with unknown sizes, as `build_dataset` gives."""
-    spec = {
-        name: tf.TensorSpec([None] * value.shape.rank, value.dtype)
-        for name, value in batches[0].items()
-    }
-    return tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
 
 
 def fit(
@@ -53,11 +31,6 @@ def fit(
     steps = Steps()
     model.fit(batches, callbacks=[steps, *callbacks], verbose=0)
     return steps.logs
-
-
-def own_loss(model: keras.Model, batch: dict[str, tf.Tensor]) -> float:
-    """What transformers computes, without dropout."""
-    return float(tf.reduce_mean(model(batch, training=False).loss))
 
 
 def test_fit_traces_the_step_once():
@@ -76,26 +49,6 @@ def test_fit_traces_the_step_once():
     model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0)
     assert len(traces) == 1
     assert int(optimizer.iterations) == 2
-
-
-def with_labels(batch: dict, labels: list) -> dict:
-    return {**batch, "labels": tf.constant(labels)}
-
-
-def uneven(model: keras.Model) -> list[dict[str, tf.Tensor]]:
-    """Two batches with 5 and 1 label tokens a row."""
-    long, short = tiny_batch(model, rows=2), tiny_batch(model, rows=2, seed=9)
-    first = tf.range(5) < 1
-    return [long, {**short, "labels": tf.where(first, short["labels"], -100)}]
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_loss_is_the_models_own(name):
-    model = tiny(name)
-    batch = tiny_batch(model, rows=3)
-    total, count = loss_sum(model, batch, training=False)
-    assert float(total / count) == pytest.approx(own_loss(model, batch), rel=1e-6)
-    assert int(count) == tf.size(batch["labels"])
 
 
 def label_sets(model: keras.Model, rows: int) -> tf.Tensor:
@@ -185,17 +138,6 @@ def test_a_batch_without_labels_counts_nothing(name, labels):
         np.testing.assert_array_equal(one, other)
 
 
-def test_rows_without_a_label_are_left_out():
-    model = tiny("bert")
-    batch = tiny_batch(model, rows=4)
-    two = {name: value[:2] for name, value in batch.items()}
-    marked = with_labels(batch, [0, 1, -100, -100])
-    total, count = loss_sum(model, marked, training=False)
-    expected, _ = loss_sum(model, two, training=False)
-    assert float(total) == pytest.approx(float(expected), rel=1e-6)
-    assert float(count) == 2
-
-
 def test_labels_may_come_as_a_pair():
     model = tiny("bert", **STILL_BERT)
     batch = tiny_batch(model)
@@ -203,15 +145,6 @@ def test_labels_may_come_as_a_pair():
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     pairs = tf.data.Dataset.from_tensors((inputs, batch["labels"]))
     assert fit(model, pairs)[0]["loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_regression():
-    model = tiny("bert", num_labels=1)
-    batch = with_labels(tiny_batch(model), [0.5, -1.0, 2.0, 0.0])
-    logits = model(batch, training=False).logits[:, 0]
-    expected = np.mean((logits.numpy() - [0.5, -1.0, 2.0, 0.0]) ** 2)
-    total, count = loss_sum(model, batch, training=False)
-    assert float(total / count) == pytest.approx(expected, rel=1e-5)
 
 
 def test_frozen_weights_stay():
@@ -255,51 +188,6 @@ def test_mixed_precision_trains(name, policy):
     losses = [step["loss"] for step in logs]
     assert np.isfinite(losses).all()
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
-
-
-def test_evaluation_weights_tokens_not_batches():
-    model = tiny("t5")
-    batches = uneven(model)
-    means = [own_loss(model, batch) for batch in batches]
-    expected = (10 * means[0] + 2 * means[1]) / 12
-    assert evaluate_loss(model, dataset(*batches)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_evaluation_sees_new_weights_and_new_layers():
-    model = tiny("bert")
-    batches = dataset(tiny_batch(model))
-    first = evaluate_loss(model, batches)
-    model.classifier.bias.assign([3.0, 0.0, 0.0])
-    second = evaluate_loss(model, batches)
-    assert second != pytest.approx(first)
-    widened = keras.layers.Dense(3, bias_initializer="ones", name="other")
-    model.classifier = widened
-    total, count = loss_sum(model, tiny_batch(model), training=False)
-    assert evaluate_loss(model, batches) == pytest.approx(float(total / count), 1e-6)
-
-
-def test_evaluation_does_not_keep_the_model_alive():
-    model = tiny("bert")
-    evaluate_loss(model, dataset(tiny_batch(model)))
-    reference = weakref.ref(model)
-    del model
-    gc.collect()
-    assert reference() is None
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda b: {"input_ids": b["input_ids"]}, "The batches have no labels."),
-        (lambda b: (b, b["labels"], b["labels"]), "Sample weights are not supported"),
-        (lambda b: with_labels(b, [-100] * 4), "There is no label in|to compute"),
-    ],
-)
-def test_evaluation_refuses(change, message):
-    model = tiny("bert")
-    batches = tf.data.Dataset.from_tensors(change(tiny_batch(model)))
-    with pytest.raises(UserError, match=message):
-        evaluate_loss(model, batches)
 
 
 # Virtual devices can be made before TensorFlow starts only.
