@@ -1,5 +1,6 @@
 """Where rows come from: files, the generated sample, or the Hugging Face hub."""
 
+import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -125,10 +126,12 @@ def _hub_table(task: Task, split: str) -> Table:
             mend=f"--data.{split} FILE",
         )
     name = "/".join(filter(None, (task.hub, task.hub_config)))
+    logger.info("%s: asking the Hugging Face hub for %s", split, name)
     try:
-        rows = datasets.load_dataset(
-            task.hub, task.hub_config, split=task.hub_splits.get(split, split)
-        )
+        with _retries_unsaid():
+            rows = datasets.load_dataset(
+                task.hub, task.hub_config, split=task.hub_splits.get(split, split)
+            )
     except (OSError, ValueError, HfHubHTTPError, DatasetsError) as error:
         mends = [f"--data.{split} FILE"] + ["--data.source sample"] * bool(task.sample)
         raise UserError(
@@ -136,3 +139,18 @@ def _hub_table(task: Task, split: str) -> Table:
             mend=" or ".join(mends),
         ) from error
     return Table(f"{name} on the hub", _numbered(rows))
+
+
+@contextlib.contextmanager
+def _retries_unsaid() -> Iterator[None]:
+    """Without the hub's client saying its whole error at each of five attempts.
+
+    Where the last one fails, it is raised.
+    """
+    client = logging.getLogger("huggingface_hub.utils._http")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(level)

@@ -1,6 +1,7 @@
 """Rows in canonical form, from every source, and every row checked."""
 
 import json
+import logging
 from dataclasses import replace
 
 import datasets
@@ -263,6 +264,23 @@ def test_hub_out_of_reach(monkeypatch):
     )
     with pytest.raises(UserError, match=message):
         load_rows(get_task("cola"), "train", source="hub")
+
+
+def test_attempts_at_a_hub_that_is_away_are_said_once(monkeypatch, caplog):
+    client = logging.getLogger("huggingface_hub.utils._http")
+    level = client.level
+
+    def away(*args, **kwargs):
+        client.warning("MaxRetryError thrown. Retrying in 1s [Retry 1/5].")
+        raise ConnectionError("no such host")
+
+    monkeypatch.setattr(datasets, "load_dataset", away)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(UserError, match="cannot be had.*no such host"):
+        load_rows(get_task("cola"), "train", source="hub")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["train: asking the Hugging Face hub for nyu-mll/glue/cola"]
+    assert client.level == level
 
 
 def test_hub_rows(tmp_path, monkeypatch):
