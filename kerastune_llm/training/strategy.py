@@ -25,15 +25,15 @@ def get_strategy(
 
     Args:
         name: `"one"` device; `"mirrored"` over all GPUs, or over the logical CPU
-            devices where there is no GPU; `"multiworker"` over the processes that
-            `TF_CONFIG` or Slurm name; `"tpu"`: all cores of a TPU; `"auto"`: several
-            processes where one of these names them, else a TPU, else mirrored with two
-            GPUs or more, else one.
+            devices, two or more, where there is no GPU; `"multiworker"` over the
+            processes that `TF_CONFIG` or Slurm name; `"tpu"`: all cores of a TPU;
+            `"auto"`: several processes where one of these names them, else a TPU, else
+            mirrored with two GPUs or more, else one.
         worker_timeout: Seconds to wait for the other processes.
 
     Raises:
         UserError: An unknown name, no other process, or one that does not arrive; no
-            TPU, or one that cannot be used.
+            TPU, or one that cannot be used; nothing to mirror over.
     """
     cluster = cluster_of(name)
     if cluster is not None:
@@ -47,6 +47,14 @@ def get_strategy(
         logger.info("strategy: one device, %s%s", device, why)
         return tf.distribute.get_strategy()
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
+    if not gpus and len(devices) < 2:
+        raise UserError(
+            "There is nothing to mirror over: TensorFlow lists no GPU.",
+            accepted="auto, one",
+            received="--runtime.strategy mirrored",
+            mend="--runtime.strategy one; of a GPU that is there, `nvidia-smi` and "
+            "`pip install 'tensorflow[and-cuda]'` of this version",
+        )
     why = " (auto: no TPU)" if name == "auto" else ""
     logger.info("strategy: mirrored over %s%s", ", ".join(devices), why)
     return _mirrored(tuple(devices))
