@@ -15,7 +15,7 @@ from kerastune_llm.errors import UserError, nearest
 def check_file(path: Path) -> None:
     """Raise a `UserError` unless `path` is a file with something in it."""
     if path.is_dir():
-        raise UserError("A folder was given for a data file.", received=str(path))
+        raise _folder(path)
     if not path.is_file():
         folder = path.parent
         names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
@@ -27,6 +27,31 @@ def check_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise UserError("The data file is empty.", received=str(path))
+
+
+# Of a folder of text files for each label, a csv with both.
+_TEXTS_AS_ROWS = """
+import csv, glob, pathlib
+rows = csv.writer(open("rows.csv", "w", newline="", encoding="utf-8"))
+rows.writerow(["text", "label"])
+for file in map(pathlib.Path, sorted(glob.glob({pattern!r}))):
+    rows.writerow([file.read_text(encoding="utf-8"), file.parent.name])
+"""
+
+
+def _folder(path: Path) -> UserError:
+    inside = sorted(entry.name for entry in path.iterdir())
+    shown = ", ".join(inside[:6]) + (", …" if len(inside) > 6 else "")
+    mend = f"one file, such as {path / inside[0]}" if inside else "another file"
+    if any(path.glob("*/*.txt")):
+        code = _TEXTS_AS_ROWS.format(pattern=f"{path}/*/*.txt")
+        mend = f"rows labelled by folder: python -c {shlex.quote(code)}"
+    return UserError(
+        "A folder was given for a data file.",
+        accepted="a file",
+        received=f"{path} with {shown or 'nothing in it'}",
+        mend=mend,
+    )
 
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,13 +95,28 @@ def _read_json(path: Path) -> Iterator[PlacedRow]:
             f"{path} holds no rows.",
             accepted='a list of objects, {"data": [...]}, or SQuAD\'s json',
             received=_described(content),
-            mend='from pandas: to_json("rows.jsonl", orient="records", lines=True)',
+            mend=_only_rows(content, path),
         )
     if squad_json.is_squad(rows):
         yield from squad_json.read(path, rows)
         return
     for number, row in enumerate(rows, start=1):
         yield f"row {number}", _object(row, path, f"row {number}")
+
+
+def _only_rows(content: Any, path: Path) -> str:
+    """The command that writes the rows alone, where they are under a name."""
+    lists = [
+        name
+        for name, value in (content.items() if isinstance(content, dict) else ())
+        if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    if not lists:
+        return 'from pandas: to_json("rows.jsonl", orient="records", lines=True)'
+    code = (
+        f"import json; print(json.dumps(json.load(open({str(path)!r}))[{lists[0]!r}]))"
+    )
+    return f"python -c {shlex.quote(code)} > rows.json"
 
 
 def _described(content: Any) -> str:
@@ -121,6 +137,10 @@ def _read_jsonl(path: Path) -> Iterator[PlacedRow]:
                     f"{path}, line {number}, column {error.colno}: "
                     f"malformed json ({error.msg}).",
                     accepted="one json object on each line",
+                    mend=f"`jq -c . {shlex.quote(str(path))} > rows.jsonl`, where one "
+                    "object takes several lines"
+                    if line.strip() in ("{", "[")
+                    else None,
                 ) from error
             yield f"line {number}", _object(row, path, f"line {number}")
 

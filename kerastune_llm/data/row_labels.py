@@ -4,6 +4,7 @@ While the task's labels are still unknown, it is the name, or a list of names.
 """
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ import datasets
 from kerastune_llm.data.labels import is_null_label, label_index, label_name
 from kerastune_llm.data.problems import ColumnError
 from kerastune_llm.tasks.task import Task
+
+MOST_SHOWN = 20
 
 
 def label_feature(task: Task) -> datasets.Value | datasets.List:
@@ -75,10 +78,20 @@ def _known_label(task: Task, column: str, value: Any) -> int | str:
         "the label is outside the label set",
         accepted=names,
         received=repr(value)[:80],
+        mend=_with_label(task, label_name(value)),
     )
 
 
-def _few(names: Sequence[str], most: int = 20) -> str:
+def _with_label(task: Task, name: str | None) -> str | None:
+    """How a task of the user's own, whose training rows were looked through for labels,
+    gets one more; `None` for the tasks that are known, and for too many labels."""
+    if not task.labels or name is None or task.hub or len(task.labels) > MOST_SHOWN:
+        return None
+    every = shlex.quote(",".join([*task.labels, name]))
+    return f"a training row that has it, or --task.labels {every}"
+
+
+def _few(names: Sequence[str], most: int = MOST_SHOWN) -> str:
     """Names with commas, the first of them where there are too many to show."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 

@@ -3,7 +3,10 @@
 import gzip
 import json
 import re
+import shlex
 import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -134,6 +137,7 @@ REFUSALS = {
     "cut off json": ("rows.json", '[{"q": 1},', "line 1, column 11: malformed json"),
     "malformed line": ("rows.jsonl", '{"q": 1}\n{"q": }\n', "line 2, column 7: malf"),
     "json without rows": ("rows.json", '{"rows": []}', "holds no rows"),
+    "an object on several lines": ("r.jsonl", '{\n "q": 1\n}\n', r"jq -c \. \S+/r\.js"),
     "a number for a row": ("rows.jsonl", '{"q": 1}\n7\n', "line 2: not a json object"),
     "a list for a row": ("rows.json", '[{"q": 1}, [2]]', "row 2: not a json object"),
     "too many fields": ("rows.tsv", "q\ta\n1\t2\n1\t2\t3\n", "line 3: wrong number"),
@@ -218,6 +222,34 @@ def test_missing_file_names_the_nearest(tmp_path):
     expected = re.escape(f"Did you mean {tmp_path / 'train.jsonl'}?")
     with pytest.raises(UserError, match=expected):
         rows_of(tmp_path / "trian.jsonl")
+
+
+def run_mend(error: UserError, folder: Path) -> None:
+    """Run the command that an error ends with, as it stands."""
+    command = str(error).partition("python -c ")[2]
+    python = shlex.quote(sys.executable)
+    subprocess.run(f"{python} -c {command}", shell=True, check=True, cwd=folder)
+
+
+def test_rows_under_a_name_are_written_by_the_command_of_the_message(tmp_path):
+    path = write(tmp_path, "my rows.json", '{"v": 1, "items": [{"q": "a"}]}')
+    with pytest.raises(UserError, match="holds no rows") as error:
+        rows_of(path)
+    run_mend(error.value, tmp_path)
+    assert rows_of(tmp_path / "rows.json") == [{"q": "a"}]
+
+
+def test_a_folder_of_texts_becomes_rows_by_the_command_of_the_message(tmp_path):
+    for label, text in (("bad", "no,\nno"), ("good", "yes")):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        write(tmp_path / "texts" / label, "1.txt", text)
+    with pytest.raises(UserError, match="texts with bad, good") as error:
+        rows_of(tmp_path / "texts")
+    run_mend(error.value, tmp_path)
+    assert rows_of(tmp_path / "rows.csv") == [
+        {"text": "no,\nno", "label": "bad"},
+        {"text": "yes", "label": "good"},
+    ]
 
 
 def test_a_folder(tmp_path):

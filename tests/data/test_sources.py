@@ -1,11 +1,8 @@
 """Rows in canonical form, from every source, and every row checked."""
 
 import json
-import logging
 from dataclasses import replace
 
-import datasets
-import huggingface_hub
 import pytest
 
 from kerastune_llm.data.sources import discover_labels, encode_labels, load_rows
@@ -160,6 +157,12 @@ def test_labels_by_name_and_index(tmp_path):
     assert list(rows["label"]) == [1, 0, 1, 1, 0]
 
 
+def test_a_label_of_the_validation_rows_alone_can_be_named(tmp_path):
+    task = by_label(labels=("neg", "pos"))
+    with pytest.raises(UserErrors, match="--task.labels 'neg,pos,so so'"):
+        load(tmp_path, task, [{"text": "x", "label": "so so"}])
+
+
 @pytest.mark.parametrize("label", [2, -1, "good", 0.5, "1.0", [0], True])
 def test_label_outside_the_set(tmp_path, label):
     rows = [{"sentence": "x", "label": 0}, {"sentence": "x", "label": label}]
@@ -254,44 +257,3 @@ def test_sources_that_are_not_there():
         load_rows(qa(), "train", source="hub")
     with pytest.raises(UserError, match="Unknown data source"):
         load_rows(qa(), "train", source="web")
-
-
-def test_hub_out_of_reach(monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    message = (
-        "nyu-mll/glue/cola cannot be had(.|\n)*--data.train FILE or --data.source s"
-    )
-    with pytest.raises(UserError, match=message):
-        load_rows(get_task("cola"), "train", source="hub")
-
-
-def test_attempts_at_a_hub_that_is_away_are_said_once(monkeypatch, caplog):
-    client = logging.getLogger("huggingface_hub.utils._http")
-    level = client.level
-
-    def away(*args, **kwargs):
-        client.warning("MaxRetryError thrown. Retrying in 1s [Retry 1/5].")
-        raise ConnectionError("no such host")
-
-    monkeypatch.setattr(datasets, "load_dataset", away)
-    caplog.set_level(logging.INFO)
-    with pytest.raises(UserError, match="cannot be had.*no such host"):
-        load_rows(get_task("cola"), "train", source="hub")
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["train: asking the Hugging Face hub for nyu-mll/glue/cola"]
-    assert client.level == level
-
-
-def test_hub_rows(tmp_path, monkeypatch):
-    """A dataset folder is loaded by the very call that loads from the hub."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    folder = tmp_path / "data"
-    folder.mkdir()
-    answers = {"text": ["Nile", "Nile"], "answer_start": [0, 9]}
-    row = {"id": "a", "question": "q", "context": "c", "answers": answers}
-    for split in ("train", "validation"):
-        (folder / f"{split}.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    task = replace(get_task("squad"), hub=str(folder))
-    rows = load_rows(task, "validation", source="hub")
-    assert rows[0]["references"] == ["Nile"]
