@@ -25,6 +25,7 @@ from kerastune_llm.atomic import (
 from kerastune_llm.errors import UserError
 from kerastune_llm.remote import check_slashes, is_remote
 from kerastune_llm.remote_errors import RemoteAway, RemoteRefused
+from kerastune_llm.run_files import is_of_a_model, until
 from kerastune_llm.run_order import CHECKPOINTS, CHECKSUMS, CONFIG, METRICS, mirror_of
 
 __all__ = [
@@ -201,7 +202,7 @@ class RunDir:
             without: Folders whose files are not fetched where it is at an address.
 
         Raises:
-            UserError: No run was begun there.
+            UserError: No run was begun there, or it is a model's folder.
         """
         run = cls(place).refresh(without=without)
         if not run.is_begun:
@@ -209,6 +210,13 @@ class RunDir:
                 "There is no run in this folder (no config.json).",
                 received=str(run.place),
                 mend="`kerastune train TASK --output DIR` makes one",
+            )
+        if is_of_a_model(run.config):
+            raise UserError(
+                "This is the folder of a model, not of a run.",
+                received=str(run.place),
+                mend=f"the run that has it as model/, or `kerastune train TASK --model "
+                f"{place}`, which makes one of it",
             )
         return run
 
@@ -274,19 +282,8 @@ class RunDir:
             evaluation: Whether the evaluation after it stays, too.
         """
         if self.history.exists():
-            lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(
-                self.history, "".join(x for x in lines if _stays(x, step, evaluation))
-            )
-
-
-def _stays(line: str, step: int, evaluation: bool) -> bool:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    stays_at_step = evaluation or "evaluation" not in record
-    return record["step"] < step or (record["step"] == step and stays_at_step)
+            text = self.history.read_text(encoding="utf-8")
+            write_text(self.history, until(text, step, evaluation=evaluation))
 
 
 def new_run_path(*parts: str) -> Path:

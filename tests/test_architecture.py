@@ -24,6 +24,7 @@ LEVELS = (
         "config_values",
         "recipes",
         "rundir",
+        "run_files",
         "run_order",
         "mirror",
         "remote",

@@ -6,6 +6,16 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.rundir import RunDir, write_json, write_jsonl
 
 
+def test_the_folder_of_a_model_is_no_run(tmp_path):
+    run = RunDir(tmp_path / "run")
+    write_json(run.model / "config.json", {"model_type": "t5", "d_model": 8})
+    message = r"of a model(.|\n)*train TASK --model \S+run/model"
+    with pytest.raises(UserError, match=message):
+        RunDir.open(run.model)
+    write_json(run.config, {"task": {"name": "cola"}})
+    assert RunDir.begun(run.path).is_begun
+
+
 def test_create_refuses_a_run(tmp_path):
     run = RunDir.create(tmp_path / "run")
     write_json(run.config, {"task": "squad"})
