@@ -22,6 +22,10 @@ from kerastune_llm.errors import UserError
 
 # Columns `[batch, length]`, besides labels that are texts.
 _TOKENS = ("input_ids", "token_type_ids", "input_segments", "target_segments")
+# Steps that are fetched at a time.
+FETCHED_STEPS = 16
+# Before the name of a column whose steps are laid end to end: where they end.
+_ENDS = "ends/"
 
 
 def build_dataset(
@@ -194,7 +198,11 @@ def _through_datasets(
     collate: Collate | PackedCollate,
     counts: list[int] | None = None,
 ) -> tf.data.Dataset:
-    """The plan as a Dataset with one row a step, each collated into its batch."""
+    """The plan as a Dataset with one row a step, each collated into its batch.
+
+    Several steps are fetched at a time: what a call from TensorFlow into Python takes
+    is more than what it takes to make a batch of a few rows.
+    """
     ends = np.cumsum([len(rows) for rows in plan])
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     rows = pyarrow.ListArray.from_arrays(offsets, np.concatenate(plan))
@@ -202,16 +210,47 @@ def _through_datasets(
     steps = datasets.Dataset(pyarrow.table(columns)).with_format("numpy")
     # The sample batches are drawn from Python's random numbers, which are the user's.
     state = random.getstate()
-    batches = steps.to_tf_dataset(
-        batch_size=1,
+    fetched = steps.to_tf_dataset(
+        batch_size=FETCHED_STEPS,
         shuffle=False,
-        collate_fn=collate,
+        collate_fn=partial(_laid_end_to_end, collate=collate),
         prefetch=False,
         num_test_batches=1,
     )
     random.setstate(state)
+    batches = fetched.flat_map(_taken_apart)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(len(plan)))
     as_batch = partial(shaped, has_text_labels=collate.has_text_labels)
     return batches.map(as_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _laid_end_to_end(
+    steps: list[dict[str, np.ndarray]], collate: Collate | PackedCollate
+) -> dict[str, np.ndarray]:
+    """The arrays of several steps, each column in one, and where each step's end."""
+    batches = [collate([step]) for step in steps]
+    joined = {}
+    for name in batches[0]:
+        parts = [batch[name] for batch in batches]
+        joined[name] = np.concatenate(parts)
+        joined[_ENDS + name] = np.cumsum([len(part) for part in parts])
+    return joined
+
+
+def _taken_apart(joined: dict[str, tf.Tensor]) -> tf.data.Dataset:
+    """The steps that were laid end to end."""
+    columns = [name for name in joined if not name.startswith(_ENDS)]
+
+    def step(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        taken = {}
+        for name in columns:
+            ends = joined[_ENDS + name]
+            start = tf.where(number > 0, ends[tf.maximum(number - 1, 0)], 0)
+            taken[name] = joined[name][start : ends[number]]
+        return taken
+
+    count = tf.size(joined[_ENDS + columns[0]], out_type=tf.int64)
+    return tf.data.Dataset.range(count).map(step)
 
 
 def shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Tensor]:

@@ -225,6 +225,7 @@ def test_batches_are_described_as_they_are_made(batching, multiple):
     batches = list(build_dataset(tokenised, **options))
     report = describe_batches(tokenised, **options)
     shapes = [(*b["input_ids"].shape, b["labels"].shape[1]) for b in batches]
+    # More steps than are fetched at a time.
     assert report.steps == len(batches) == 24
     assert report.shapes == len(set(shapes))
     assert report.cells == sum(rows * (n + m) for rows, n, m in shapes)
