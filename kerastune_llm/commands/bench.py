@@ -19,20 +19,20 @@ from kerastune_llm.commands.fitting import (
     planned_steps,
     training_batches,
 )
-from kerastune_llm.commands.job import Job
+from kerastune_llm.commands.job import Job, packing_misfits
 from kerastune_llm.commands.loaded_job import loaded_job
 from kerastune_llm.commands.output_file import check_form, check_new, writing
 from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.tpu_settings import with_settings
-from kerastune_llm.commands.trunk import wanted_cut
+from kerastune_llm.commands.trunk import lasting_cut, wanted_cut
 from kerastune_llm.config import RunConfig, merge
 from kerastune_llm.data.batching import WINDOW
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.models.flops import step_work
-from kerastune_llm.models.trunk import Cut, find_cut
+from kerastune_llm.models.trunk import Cut
 from kerastune_llm.rundir import write_json
 from kerastune_llm.training.strategy import get_strategy
 from kerastune_llm.training.throughput import (
@@ -163,11 +163,16 @@ def _measure(
         advice=advise(
             config,
             shares,
-            model_type=job.model_config.model_type,
-            has_idle_trunk=find_cut(model) is not None,
+            can_pack=_can_pack(job),
+            has_idle_trunk=lasting_cut(job, model) is not None,
             keeps_trunk=cut is not None,
         ),
     )
+
+
+def _can_pack(job: Job) -> bool:
+    packed = job.config.updated({"data": {"batching": "pack"}})
+    return job.as_text and not any(packing_misfits(packed, job.model_config))
 
 
 def _timed(

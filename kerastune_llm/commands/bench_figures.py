@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kerastune_llm.config import RunConfig
-from kerastune_llm.models.packed import PACKABLE
 
 Limit = Literal["input", "compute", "optimizer", "padding"]
 # A share of the time that is worth a flag.
@@ -88,7 +87,7 @@ def advise(
     config: RunConfig,
     shares: dict[Limit, float],
     *,
-    model_type: str,
+    can_pack: bool,
     has_idle_trunk: bool,
     keeps_trunk: bool,
 ) -> tuple[str, ...]:
@@ -97,8 +96,8 @@ def advise(
     Args:
         config: The configuration.
         shares: Of the time, by what it goes into: `find_limit`.
-        model_type: The model's.
-        has_idle_trunk: Whether the model's first layers are frozen.
+        can_pack: Whether its rows can be packed.
+        has_idle_trunk: Whether the model's first layers stay frozen.
         keeps_trunk: Whether their outputs are kept.
     """
     found: list[tuple[float, str]] = []
@@ -110,7 +109,7 @@ def advise(
     if shares["padding"] >= WORTH:
         if data.batching in ("pad", "fixed"):
             text = "--data.batching bucket: rows of like length together"
-        elif data.batching == "bucket" and model_type in PACKABLE and not keeps_trunk:
+        elif data.batching == "bucket" and can_pack and not keeps_trunk:
             text = "--data.batching pack: several examples in a row"
         else:
             text = "a smaller --optim.batch-size: rows of a batch are more alike"
@@ -121,7 +120,8 @@ def advise(
         if config.method.name == "full":
             lora = "--method lora: far fewer weights to update"
             found.append((0.9 * shares["optimizer"], lora))
-    if has_idle_trunk and not keeps_trunk and not data.streaming:
+    can_keep = not data.streaming and data.batching != "pack"
+    if has_idle_trunk and can_keep and not keeps_trunk:
         kept = "--runtime.trunk-cache: the frozen layers once, not every epoch"
         found.append((shares["compute"], kept))
     elif config.method.name == "full":

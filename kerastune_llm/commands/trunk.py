@@ -39,7 +39,7 @@ def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
                 mend="--data.batching bucket",
             )
         return None
-    cut = _cut(job, model)
+    cut = lasting_cut(job, model)
     if cut is None:
         if runtime.trunk_cache:
             raise UserError(
@@ -53,7 +53,8 @@ def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
     return cut if _is_wanted(job, cut) else None
 
 
-def _cut(job: Job, model: keras.Model) -> Cut | None:
+def lasting_cut(job: Job, model: keras.Model) -> Cut | None:
+    """Where the part of the model ends that stays frozen from the first layers on."""
     method = make_method(job.config.method.name, job.config.method.options)
     # A method with callbacks trains more of the model later on.
     return None if hasattr(method, "callbacks") else find_cut(model)

@@ -108,6 +108,13 @@ def test_what_limits_is_what_most_time_is_lost_in():
     )
 
 
+def advice(values: dict, shares: dict, **facts: bool) -> tuple[str, ...]:
+    config = RunConfig.parse({"task": "squad", **values})
+    nothing = dict.fromkeys(("input", "optimizer", "padding", "compute"), 0.0)
+    given = {"can_pack": False, "has_idle_trunk": False, "keeps_trunk": False}
+    return advise(config, nothing | shares, **given | facts)
+
+
 @pytest.mark.parametrize(
     ("values", "shares", "first"),
     [
@@ -118,16 +125,23 @@ def test_what_limits_is_what_most_time_is_lost_in():
     ],
 )
 def test_the_flag_that_helps_most_comes_first(values, shares, first):
-    config = RunConfig.parse({"task": "squad", **values})
-    nothing = dict.fromkeys(("input", "optimizer", "padding", "compute"), 0.0)
-    given = advise(
-        config,
-        nothing | shares,
-        model_type="bert",
-        has_idle_trunk=False,
-        keeps_trunk=False,
+    assert advice(values, shares)[0].startswith(first)
+
+
+def test_no_flag_is_advised_that_the_run_would_refuse():
+    padding = {"padding": 0.5}
+    (packs, *_) = advice({}, padding, can_pack=True)
+    assert packs.startswith("--data.batching pack")
+    assert not any("pack" in text for text in advice({}, padding))
+    assert not any(
+        "pack" in t for t in advice({}, padding, can_pack=True, keeps_trunk=True)
     )
-    assert given[0].startswith(first)
+    frozen = {"method": "last_n", "data": {"batching": "bucket"}}
+    (kept,) = advice(frozen, {"compute": 1.0}, has_idle_trunk=True)
+    assert kept.startswith("--runtime.trunk-cache")
+    for data in ({"batching": "pack"}, {"streaming": True}):
+        values = {"method": "last_n", "data": data}
+        assert advice(values, {"compute": 1.0}, has_idle_trunk=True) == ()
 
 
 def test_several_devices_are_refused_in_python_too(job):
