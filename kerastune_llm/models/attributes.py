@@ -1,7 +1,7 @@
 """Giving a layer another attribute for a while, unseen by Keras."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kerastune_llm.backend import keras
 
@@ -21,3 +21,21 @@ def replaced(layer: keras.layers.Layer, name: str, value: object) -> Iterator[No
     finally:
         del attributes[name]
         attributes.update(before)
+
+
+@contextlib.contextmanager
+def with_attributes(
+    layer: keras.layers.Layer, attributes: Mapping[str, object]
+) -> Iterator[None]:
+    """Within it, a layer has these attributes again, as far as it has others now.
+
+    Args:
+        layer: The layer.
+        attributes: Of `vars(layer)`, copied when the layer had them.
+    """
+    own = vars(layer)
+    others = {n: v for n, v in attributes.items() if own.get(n) is not v}
+    with contextlib.ExitStack() as within:
+        for name, value in others.items():
+            within.enter_context(replaced(layer, name, value))
+        yield

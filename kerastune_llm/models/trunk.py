@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.models.as_written import call_as_written
 from kerastune_llm.models.attributes import replaced
+from kerastune_llm.models.first_token import first_token_only
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.packed import call_packed, is_packed
 from kerastune_llm.models.torch_layout import torch_parameters
@@ -210,14 +211,16 @@ def call_model(
 ) -> Any:
     """The model's outputs, from the trunk's where the batch has them.
 
-    Packed examples are kept apart from each other.
+    Packed examples are kept apart from each other. Of a classifier they are the logits
+    and the loss: hidden states may be there for the first token alone.
     """
     if is_packed(batch):
         return call_packed(model, batch, training=training)
     own, features = split_features(batch)
-    if not features:
-        return call_as_written(model, own, training=training)
-    with find_cut(model).replayed(features):
+    with contextlib.ExitStack() as within:
+        if features:
+            within.enter_context(find_cut(model).replayed(features))
+        within.enter_context(first_token_only(model))
         return call_as_written(model, own, training=training)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
-from kerastune_llm.models.attributes import replaced
+from kerastune_llm.models.attributes import replaced, with_attributes
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.training.dropout import Draws
@@ -80,12 +80,15 @@ class _Recomputed:
         leaves = tf.nest.flatten(structure)
         places = [n for n, leaf in enumerate(leaves) if tf.is_tensor(leaf)]
         outputs: list[Any] = []
+        # In the backward pass, which is traced later, a part may be replaced no more.
+        as_called = {n: v for n, v in vars(self._block).items() if n != "call"}
 
         def run(tensors: Sequence[tf.Tensor], draws: Draws) -> list[tf.Tensor]:
             """The tensors that come out when these go in."""
             given = dict(enumerate(leaves)) | dict(zip(places, tensors, strict=True))
             inputs = tf.nest.pack_sequence_as(structure, list(given.values()))
-            outputs[:] = [self._run(draws, *inputs)]
+            with with_attributes(self._block, as_called):
+                outputs[:] = [self._run(draws, *inputs)]
             return [o for o in tf.nest.flatten(outputs) if tf.is_tensor(o)]
 
         results = iter(self._without_memory(run)(*(leaves[n] for n in places)))
