@@ -1,12 +1,13 @@
 """Generation in graphs: what transformers does there that need not be so.
 
-Its processors of forced tokens (BART's, mBART's) and its beam search ask for the number
-of rows when a graph is traced, and fail where that is open. T5 finds the end of what it
-generated in a list whose length depends on values, which a TPU can hardly do.
+Its processors of forced and of forbidden tokens (BART's, Marian's) and its beam search
+ask for the number of rows when a graph is traced, and fail where that is open. T5 finds
+the end of what it generated in a list whose length depends on values, which a TPU can
+hardly do.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kerastune_llm.backend import tf, transformers  # isort: skip
 
@@ -40,31 +41,65 @@ class ForcedToken(transformers.TFLogitsProcessor):
         return tf.where(tf.equal(cur_len, self.length), forced, scores)
 
 
-def forced_tokens(
+class SuppressedTokens(transformers.TFLogitsProcessor):
+    """Leaves some tokens impossible at every length.
+
+    Args:
+        token_ids: The tokens.
+    """
+
+    def __init__(self, token_ids: Sequence[int]) -> None:
+        self.token_ids = token_ids
+
+    def __call__(
+        self, input_ids: tf.Tensor, scores: tf.Tensor, cur_len: int | tf.Tensor
+    ) -> tf.Tensor:
+        """The scores `[rows, vocabulary]`, minus infinity for these tokens."""
+        del input_ids, cur_len
+        width = scores.shape[-1]
+        marks = tf.one_hot(self.token_ids, width, on_value=True, off_value=False)
+        nothing = tf.constant(-float("inf"), scores.dtype)
+        return tf.where(tf.reduce_any(marks, axis=0), nothing, scores)
+
+
+def processors_for_any_batch(
     settings: transformers.GenerationConfig, max_new_tokens: int
 ) -> dict[str, object]:
-    """What has `generate` force the settings' first and last token for any batch.
+    """What has `generate` force and forbid the settings' tokens for any batch.
+
+    `bad_words_ids` of one token each and `suppress_tokens` are the same thing said
+    twice, the first time with ragged tensors, which XLA does not compile; bad words of
+    several tokens are left as they are.
 
     Args:
         settings: The model's settings of generation.
         max_new_tokens: Tokens generated at most; the last of them is the forced one.
 
     Returns:
-        Arguments of `generate`; none where the settings force nothing.
+        Arguments of `generate`; none where the settings ask for nothing.
     """
-    places = {
-        "forced_bos_token_id": 1,
-        "forced_eos_token_id": max_new_tokens,
-    }
-    forced = {
+    places = {"forced_bos_token_id": 1, "forced_eos_token_id": max_new_tokens}
+    found: dict[str, transformers.TFLogitsProcessor] = {
         name: ForcedToken(getattr(settings, name), length)
         for name, length in places.items()
         if getattr(settings, name, None) is not None
     }
-    if not forced:
+    if settings.bad_words_ids and not has_bad_phrases(settings):
+        tokens = [token for (token,) in settings.bad_words_ids]
+        found["bad_words_ids"] = SuppressedTokens(tokens)
+    if settings.suppress_tokens:
+        found["suppress_tokens"] = SuppressedTokens(settings.suppress_tokens)
+    if not found:
         return {}
-    processors = transformers.TFLogitsProcessorList(forced.values())
-    return {"logits_processor": processors, **dict.fromkeys(forced)}
+    # A forced token is possible even where it is suppressed: they come last.
+    forced_last = sorted(found, key=lambda name: name in places)
+    processors = transformers.TFLogitsProcessorList(found[n] for n in forced_last)
+    return {"logits_processor": processors, **dict.fromkeys(found)}
+
+
+def has_bad_phrases(settings: transformers.GenerationConfig) -> bool:
+    """Whether the settings forbid what is longer than one token."""
+    return any(len(phrase) > 1 for phrase in settings.bad_words_ids or ())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ AutoGraph rewrites the source of every layer before it is traced, which takes se
 times as long as the tracing: of BERT's and T5's code nothing needs it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kerastune_llm.backend import keras, tf
@@ -15,18 +15,24 @@ def call_as_written(
 ) -> Any:
     """The model's outputs; traced by AutoGraph only where its code branches on tensors.
 
-    Such code (BART's, DeBERTa's) is refused when it is reached, never misread; what
-    was traced up to there is not connected to anything and dropped.
-
     Args:
         model: A model of transformers.
         inputs: Its named inputs.
         training: Whether dropout is on.
     """
+    return as_written(model, dict(inputs), training=training)
+
+
+def as_written(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a function gives, traced by AutoGraph only where its code needs it.
+
+    Code that branches on tensors (BART's, DeBERTa's) is refused when it is reached,
+    never misread; what was traced up to there is not connected to anything and dropped.
+    """
     if tf.executing_eagerly():
-        return model(dict(inputs), training=training)
+        return function(*arguments, **options)
     try:
-        as_written = tf.autograph.experimental.do_not_convert(model)
-        return as_written(dict(inputs), training=training)
+        plain = tf.autograph.experimental.do_not_convert(function)
+        return plain(*arguments, **options)
     except tf.errors.OperatorNotAllowedInGraphError:
-        return model(dict(inputs), training=training)
+        return function(*arguments, **options)

@@ -1,9 +1,11 @@
-"""Compiled generation: token ids in, generated token ids out, a few fixed shapes.
+"""Generation in graphs: token ids in, generated token ids out.
 
-A compiled graph serves one shape. Inputs are sorted by length, padded to one of a few
-bucket lengths and to full batches, so that a whole validation set needs as many
-compilations as there are buckets in use. A batch's shape depends on the inputs alone,
-so the same inputs give the same numbers in every run.
+Inputs are sorted by length, the encoder runs once for a batch, and a batch ends when
+all of its rows have. A graph that XLA compiles serves one shape: inputs are padded to
+one of a few bucket lengths and to full batches, so that a whole validation set needs as
+many compilations as there are buckets in use. On a CPU, where XLA's products are slower
+than TensorFlow's own, one graph serves all shapes. A batch's shape depends on the
+inputs alone, so the same inputs give the same numbers in every run.
 """
 
 import logging
@@ -12,9 +14,14 @@ from functools import partial
 
 import numpy as np
 
-from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
-from kerastune_llm.models.any_batch import forced_tokens, open_batches
+from kerastune_llm.models.any_batch import (
+    has_bad_phrases,
+    open_batches,
+    processors_for_any_batch,
+)
+from kerastune_llm.models.as_written import as_written
 from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.sequence_scores import end_token_ids, sequence_scores
 
@@ -23,10 +30,12 @@ logger = logging.getLogger(__name__)
 # Few and far apart: compiling one more shape costs more than padding, for generation
 # spends its time in the decoder.
 BUCKETS = (32, 64, 128, 256, 384, 512, 768, 1024, 2048, 4096)
+# Without buckets lengths are multiples of this: whole vectors of the processor.
+MULTIPLE = 8
 
 
 class Generator:
-    """Generates with a seq2seq model, greedily or by beam search, compiled per shape.
+    """Generates with a seq2seq model, greedily or by beam search, in a graph.
 
     Equal to `model.generate` row by row, with the model's own generation settings
     (start token, forced tokens, length penalty) except sampling, which is off. Weights
@@ -40,7 +49,8 @@ class Generator:
         batch_size: Rows generated at once.
         max_input_tokens: Inputs are cut to this length, keeping their last token,
             which marks the end; cuts are counted in a warning.
-        jit: Whether XLA compiles the graph. False runs the same graph uncompiled.
+        jit: Whether XLA compiles it, once for each bucket of input lengths; default:
+            where there is a GPU. A TPU always does.
 
     Raises:
         UserError: The model cannot generate, or a number is not positive.
@@ -59,7 +69,7 @@ class Generator:
         num_beams: int = 1,
         batch_size: int = 16,
         max_input_tokens: int = 512,
-        jit: bool = True,
+        jit: bool | None = None,
     ) -> None:
         if not (model.config.is_encoder_decoder and model.can_generate()):
             raise UserError(
@@ -77,19 +87,23 @@ class Generator:
         self.batch_size = batch_size
         self.max_input_tokens = max_input_tokens
         self._pad_token_id = _pad_token_id(model)
-        self._graphs: dict[int, tf.types.experimental.ConcreteFunction] = {}
         obstacle = _obstacle(model)
         if obstacle:
             logger.warning("Generation will be slow, uncompiled: %s.", obstacle)
         strategy = model.distribute_strategy
         is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
-        generate = where_weights_are(strategy, self.generate)
-        # A TPU compiles by itself what it runs, one graph for each shape.
-        self._function = (
-            None if obstacle else tf.function(generate, jit_compile=jit and not is_tpu)
-        )
-        # Elsewhere one for all shapes: it is run once a batch, not once a token.
+        if jit is None:
+            jit = bool(tf.config.list_logical_devices("GPU"))
+        # A TPU compiles by itself what it runs.
+        self._is_static = jit or is_tpu
         spec = tf.TensorSpec([None, None], tf.int32)
+        self._function = tf.function(
+            where_weights_are(strategy, self.generate),
+            input_signature=None if self._is_static else [spec] * 2,
+            jit_compile=jit and not is_tpu,
+        )
+        self._generate = self.generate if obstacle else self._function
+        # Elsewhere one for all shapes: it is run once a batch, not once a token.
         self._score = tf.function(
             where_weights_are(strategy, partial(sequence_scores, model)),
             input_signature=None if is_tpu else [spec] * 3,
@@ -143,7 +157,7 @@ class Generator:
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             batch = self._pad([inputs[row] for row in rows])
-            generated = self._run(*batch)
+            generated = self._generate(*map(tf.constant, batch))
             scores = np.ones(len(rows))
             if with_scores:
                 kept = generated[:, : self.max_new_tokens + 1]
@@ -156,19 +170,9 @@ class Generator:
         return outputs
 
     @property
-    def compiled_lengths(self) -> tuple[int, ...]:
-        """The input lengths a graph has been compiled for so far."""
-        return tuple(self._graphs)
-
-    def _run(self, ids: np.ndarray, mask: np.ndarray) -> tf.Tensor:
-        """Generate one padded batch `[batch_size, bucket]`."""
-        if self._function is None:
-            return self.generate(tf.constant(ids), tf.constant(mask))
-        length = ids.shape[1]
-        if length not in self._graphs:
-            spec = tf.TensorSpec(ids.shape, tf.int32)
-            self._graphs[length] = self._function.get_concrete_function(spec, spec)
-        return self._graphs[length](tf.constant(ids), tf.constant(mask))
+    def graphs(self) -> int:
+        """How many graphs have been made so far: one, or one for each bucket."""
+        return self._function.experimental_get_tracing_count()
 
     def generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
         """Generate one padded batch of any size, for use inside a graph of the caller.
@@ -183,7 +187,8 @@ class Generator:
         """
         settings = self.model.generation_config
         with open_batches():
-            return self.model.generate(
+            return as_written(
+                self.model.generate,
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 max_new_tokens=self.max_new_tokens,
@@ -191,8 +196,7 @@ class Generator:
                 num_return_sequences=1,
                 do_sample=False,
                 return_dict_in_generate=False,
-                **_suppressed(settings),
-                **forced_tokens(settings, self.max_new_tokens),
+                **processors_for_any_batch(settings, self.max_new_tokens),
             )
 
     def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -210,12 +214,16 @@ class Generator:
         ]
 
     def _pad(self, inputs: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and mask `[batch_size, bucket]`, int32; rows to spare repeat the last."""
-        length = bucket_length(max(map(len, inputs)), limit=self.max_input_tokens)
-        shape = (self.batch_size, length)
+        """Ids and mask `[rows, length]`, int32; rows to spare repeat the last."""
+        longest = max(map(len, inputs))
+        length = min(-(-longest // MULTIPLE) * MULTIPLE, self.max_input_tokens)
+        shape = (len(inputs), length)
+        if self._is_static:
+            length = bucket_length(longest, limit=self.max_input_tokens)
+            shape = (self.batch_size, length)
         ids = np.full(shape, self._pad_token_id, np.int32)
         mask = np.zeros(shape, np.int32)
-        for row in range(self.batch_size):
+        for row in range(len(ids)):
             tokens = inputs[min(row, len(inputs) - 1)]
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
@@ -237,19 +245,6 @@ def bucket_length(length: int, *, limit: int) -> int:
     return min(next((size for size in BUCKETS if size >= length), limit), limit)
 
 
-def _suppressed(settings: transformers.GenerationConfig) -> dict[str, object]:
-    """Marian's forbidden padding token, said in a way XLA can compile.
-
-    `bad_words_ids` of one token each and `suppress_tokens` both set that token's score
-    to minus infinity, but the first uses ragged tensors.
-    """
-    if not settings.bad_words_ids or _has_bad_phrases(settings):
-        return {}
-    tokens = [token for (token,) in settings.bad_words_ids]
-    suppressed = [*(settings.suppress_tokens or ()), *tokens]
-    return {"bad_words_ids": None, "suppress_tokens": suppressed}
-
-
 def _obstacle(model: keras.Model) -> str | None:
     """Why this model's generation runs only uncompiled; `None` when it compiles."""
     settings = model.generation_config
@@ -257,13 +252,9 @@ def _obstacle(model: keras.Model) -> str | None:
         return f"transformers cannot compile {type(model).__name__}"
     if settings.no_repeat_ngram_size:
         return f"the model sets no_repeat_ngram_size={settings.no_repeat_ngram_size}"
-    if _has_bad_phrases(settings):
+    if has_bad_phrases(settings):
         return "the model's bad_words_ids hold phrases of several tokens"
     return None
-
-
-def _has_bad_phrases(settings: transformers.GenerationConfig) -> bool:
-    return any(len(phrase) > 1 for phrase in settings.bad_words_ids or ())
 
 
 def _pad_token_id(model: keras.Model) -> int:

@@ -24,7 +24,9 @@ def padded_batch(model: keras.Model) -> dict[str, tf.Tensor]:
     return {**batch, "attention_mask": mask}
 
 
-def loss_and_gradients(model: keras.Model, outputs: Callable[[], Any]) -> list[np.ndarray]:
+def loss_and_gradients(
+    model: keras.Model, outputs: Callable[[], Any]
+) -> list[np.ndarray]:
     with tf.GradientTape() as tape:
         found = outputs()
         loss = tf.reduce_sum(found.loss)

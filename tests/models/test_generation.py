@@ -1,4 +1,4 @@
-"""Compiled generation against transformers' own eager `generate`, row by row."""
+"""Generation in graphs against transformers' own eager `generate`, row by row."""
 
 import logging
 
@@ -40,9 +40,11 @@ def eager(
     return ids[: ids.index(end)] if end in ids else ids
 
 
-def check_equals_eager(name: str, num_beams: int) -> None:
+def check_equals_eager(name: str, num_beams: int, *, jit: bool) -> None:
     model = small(name)
-    generator = Generator(model, max_new_tokens=6, num_beams=num_beams, batch_size=4)
+    generator = Generator(
+        model, max_new_tokens=6, num_beams=num_beams, batch_size=2, jit=jit
+    )
     expected = [
         eager(model, ids, max_new_tokens=6, num_beams=num_beams) for ids in INPUTS
     ]
@@ -51,15 +53,16 @@ def check_equals_eager(name: str, num_beams: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "num_beams"), [("t5", 1), ("marian", 3)])
-def test_compiled_equals_eager(name, num_beams):
-    check_equals_eager(name, num_beams)
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_graph_equals_eager(name, num_beams, jit):
+    check_equals_eager(name, num_beams, jit=jit)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize(("num_beams", "jit"), [(1, False), (3, False), (1, True)])
 @pytest.mark.parametrize("name", sorted(SEQ2SEQ))
-def test_compiled_equals_eager_everywhere(name, num_beams):
-    check_equals_eager(name, num_beams)
+def test_a_graph_equals_eager_everywhere(name, num_beams, jit):
+    check_equals_eager(name, num_beams, jit=jit)
 
 
 @pytest.mark.parametrize(("name", "num_beams"), [("mbart", 1), ("bart", 2)])
@@ -74,20 +77,30 @@ def test_a_graph_for_any_batch_forces_tokens_as_eager_does(name, num_beams):
         assert found.numpy()[0, 1 : 1 + len(expected)].tolist() == expected
 
 
-def test_buckets_are_compiled_once_and_order_is_kept():
+def test_order_is_kept_in_one_graph_for_all_lengths():
     model = small("t5-untied")
-    generator = Generator(
-        model, max_new_tokens=4, batch_size=2, max_input_tokens=48, jit=False
-    )
+    generator = Generator(model, max_new_tokens=4, batch_size=2, max_input_tokens=48)
     done = []
     inputs = [*INPUTS, *LONGER]
     outputs = generator(inputs, on_batch=lambda *counts: done.append(counts))
     assert outputs == [eager(model, ids, max_new_tokens=4) for ids in inputs]
     assert done == [(2, 7), (4, 7), (6, 7), (7, 7)]
-    # Longest first: 41 and 34 at the limit of 48, then 26 and 10, 4 and 3, and 2.
-    assert generator.compiled_lengths == (48, 32)
     assert generator(inputs) == outputs
-    assert generator.compiled_lengths == (48, 32)
+    assert generator.graphs == 1
+
+
+def test_xla_compiles_once_for_each_bucket():
+    model = small("t5-untied")
+    generator = Generator(
+        model, max_new_tokens=2, batch_size=2, max_input_tokens=48, jit=True
+    )
+    inputs = [*INPUTS, *LONGER]
+    # Longest first: 41 and 34 at the limit of 48, then 26 and 10, 4 and 3, and 2.
+    outputs = generator(inputs)
+    assert outputs == [eager(model, ids, max_new_tokens=2) for ids in inputs]
+    assert generator.graphs == 2
+    assert generator(inputs) == outputs
+    assert generator.graphs == 2
 
 
 @pytest.mark.parametrize("num_beams", [1, 2])
@@ -116,7 +129,7 @@ def test_scores_are_the_mean_probability_of_the_generated_tokens(num_beams):
 
 def test_new_weights_are_seen_by_a_compiled_graph():
     model = small("t5")
-    generator = Generator(model, max_new_tokens=5, batch_size=4, jit=False)
+    generator = Generator(model, max_new_tokens=5, batch_size=4)
     before = generator(INPUTS)
     spread(model, 0.7, seed=3)
     after = generator(INPUTS)
@@ -130,7 +143,7 @@ def test_output_stops_at_the_end_mark_and_max_length_gives_way():
     end = free[3]
     model.generation_config.eos_token_id = end
     model.generation_config.max_length = 3
-    generator = Generator(model, max_new_tokens=8, batch_size=4, jit=False)
+    generator = Generator(model, max_new_tokens=8, batch_size=4)
     outputs = generator(INPUTS)
     assert outputs[0] == free[: free.index(end)]
     assert outputs == [eager(model, ids, max_new_tokens=8) for ids in INPUTS]
@@ -156,7 +169,7 @@ def test_what_cannot_be_compiled_runs_uncompiled_with_a_warning(caplog):
     assert "no_repeat_ngram_size=2" in caplog.text
     outputs = generator(INPUTS)
     assert outputs == [eager(model, ids, max_new_tokens=8) for ids in INPUTS]
-    assert not generator.compiled_lengths
+    assert not generator.graphs
 
 
 def test_no_input_gives_no_output():
