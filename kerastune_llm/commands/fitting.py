@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_llm.backend import keras, tf
-from kerastune_llm.commands.console import console
+from kerastune_llm.commands.console import console, progress
 from kerastune_llm.commands.job import Job, virtual_tokens
 from kerastune_llm.commands.memory_limit import memory_guards
 from kerastune_llm.commands.resumption import Resumption
@@ -152,10 +152,12 @@ def fit(
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
     _say_batches(watch.job, training)
+    cut = wanted_cut(watch.job, model)
+    watch.keep_trunk(cut)
     batches = training_batches(
         watch.job,
         training,
-        wanted_cut(watch.job, model),
+        cut,
         steps=steps.total,
         first_step=resumption.batches,
     )
@@ -216,7 +218,10 @@ def training_batches(
             batching=config.data.batching,
             pad_to_multiple_of=_multiple(job, job.max_input_tokens),
         )
-    cache = None if cut is None else filled_cache(job, cut, training)
+    cache = None
+    if cut is not None:
+        with progress("frozen trunk, once") as on_batch:
+            cache = filled_cache(job, cut, training, on_batch)
     batches = build_dataset(
         training.tokenised,
         steps=steps,

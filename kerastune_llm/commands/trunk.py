@@ -1,11 +1,11 @@
 """Whether a run keeps the outputs of its frozen trunk, and computing them."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
 from kerastune_llm.backend import keras
-from kerastune_llm.commands.console import progress
 from kerastune_llm.commands.job import Job
 from kerastune_llm.commands.splits import Split
 from kerastune_llm.data.pipeline import build_dataset
@@ -76,19 +76,20 @@ def _is_wanted(job: Job, cut: Cut) -> bool:
     return epochs > 1 if asked is None else asked
 
 
-def filled_cache(job: Job, cut: Cut, training: Split) -> TrunkCache:
-    """The trunk's outputs for all training rows, computed now."""
-    column = training.tokenised.with_format("arrow")[:][cut.length_column]
+def filled_cache(
+    job: Job, cut: Cut, split: Split, on_batch: Callable[[int, int], None]
+) -> TrunkCache:
+    """The trunk's outputs for all rows of a split, computed now."""
+    column = split.tokenised.with_format("arrow")[:][cut.length_column]
     lengths = np.array([len(ids) for ids in column])
     memory_limit = job.config.runtime.trunk_cache_memory
     cache = TrunkCache(cut, lengths, memory_limit=memory_limit)
     batches = build_dataset(
-        training.tokenised,
+        split.tokenised,
         tokenizer=job.tokenizer,
         batch_size=BATCH_SIZE,
         shuffle=False,
         with_rows=True,
     )
-    with progress("frozen trunk, once") as on_batch:
-        cache.fill(batches, on_batch)
+    cache.fill(batches, on_batch)
     return cache

@@ -10,6 +10,8 @@ from kerastune_llm.commands.console import console
 from kerastune_llm.commands.job import Job, make_scorer
 from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split
+from kerastune_llm.commands.trunk import filled_cache
+from kerastune_llm.models.trunk import Cut
 from kerastune_llm.rundir import RunDir, write_jsonl
 from kerastune_llm.training.callbacks import (
     Evaluate,
@@ -101,6 +103,7 @@ class Watch:
         self._seconds, self._began = 0.0, time.monotonic()
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
+        self._cut: Cut | None = None
         self._progress = Progress(steps.total, console)
         settings = job.config.evaluation
         self._keep = KeepBest(
@@ -164,6 +167,10 @@ class Watch:
         self._keep.restore(state["best"])
         self._checkpoints.batches = state["batches"]
         self._checkpoints.last_step = state["step"]
+
+    def keep_trunk(self, cut: Cut | None) -> None:
+        """Compute what is before the cut for the validation rows at their first use."""
+        self._cut = cut
 
     def evaluate_restored(self) -> bool:
         """The evaluation a checkpoint was written before; True when it ends the run."""
@@ -244,6 +251,7 @@ class Watch:
         try:
             # The checkpoint before it is written: a signal need not wait.
             with self.interrupt.at_once():
+                self._use_trunk()
                 self._latest = self._scorer.score(
                     self.validation.rows,
                     self.validation.tokenised,
@@ -252,6 +260,12 @@ class Watch:
         except StoppedAtOnce:
             return None
         return self._latest.metrics
+
+    def _use_trunk(self) -> None:
+        if self._cut is not None and self._scorer.trunk is None:
+            self._scorer.trunk = filled_cache(
+                self.job, self._cut, self.validation, self._progress.on_scored
+            )
 
     def _samples(self) -> list[dict]:
         records = self._latest.records

@@ -22,6 +22,7 @@ from kerastune_llm.tasks.task import Task
 from kerastune_llm.training.losses import loss_of
 from kerastune_llm.training.mixture_scoring import score_mixture
 from kerastune_llm.training.step import evaluate_loss
+from kerastune_llm.training.trunk_cache import TrunkCache
 from kerastune_llm.training.window_answers import best_answers
 
 # A label is taken when it is more likely than not.
@@ -69,6 +70,10 @@ class Scorer:
         max_new_tokens: Longest answer, in tokens.
         max_input_tokens: Longest input, in tokens.
         use_intervals: Whether metrics come with their 95 % intervals.
+
+    Attributes:
+        trunk: What a frozen trunk gives for the rows, where they are scored again and
+            again. Texts are generated without it.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Scorer:
         self.task = task
         self.as_text = as_text
         self.batch_size = batch_size
+        self.trunk: TrunkCache | None = None
         self._score = score_with_intervals if use_intervals else score
         if as_text:
             self._generator = Generator(
@@ -203,15 +209,18 @@ class Scorer:
     ) -> tf.data.Dataset:
         strategy = self.model.distribute_strategy
         is_static = isinstance(strategy, tf.distribute.TPUStrategy)
-        return build_dataset(
+        batches = build_dataset(
             tokenised,
             tokenizer=self.tokenizer,
             batch_size=self.batch_size,
             shuffle=False,
             batching="fixed" if is_static else "bucket",
-            with_rows=with_rows,
+            with_rows=with_rows or self.trunk is not None,
             with_counted=is_static,
         )
+        if self.trunk is None:
+            return batches
+        return self.trunk.add_to(batches, with_rows=with_rows)
 
     def _judge(
         self, rows: datasets.Dataset, answers: Answers, references: Sequence[Any]

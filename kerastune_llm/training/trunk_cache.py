@@ -108,13 +108,18 @@ class TrunkCache:
             self.size / GIGABYTE,
         )
 
-    def add_to(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def add_to(
+        self, batches: tf.data.Dataset, *, with_rows: bool = False
+    ) -> tf.data.Dataset:
         """The batches with the trunk's outputs beside their own tensors.
 
         Args:
-            batches: As `build_dataset` makes them `with_rows`; `rows` is taken out.
+            batches: As `build_dataset` makes them `with_rows`.
+            with_rows: Whether `rows` stays; the model is not called with it.
         """
         added = batches.map(self._with_features, num_parallel_calls=tf.data.AUTOTUNE)
+        if not with_rows:
+            added = added.map(_without_rows)
         return added.prefetch(tf.data.AUTOTUNE)
 
     def _with_features(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -128,7 +133,7 @@ class TrunkCache:
             rows = batch["rows"].shape[0]
             value.set_shape([rows, *middle, feature.values.shape[1]])
             added[PREFIX + name] = value
-        return {**_without_rows(batch), **added}
+        return {**batch, **added}
 
     def _gather(self, rows: np.ndarray, length: int) -> list[np.ndarray]:
         return [feature.batch(rows, length) for feature in self.features.values()]

@@ -9,10 +9,11 @@ import pytest
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.methods.apply import apply_method
+from kerastune_llm.models.classification import Classifier
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.models.trunk import PREFIX, find_cut
 from kerastune_llm.training.optimizers import build_optimizer
-from kerastune_llm.training.step import compile_model
+from kerastune_llm.training.step import compile_model, evaluate_loss
 from kerastune_llm.training.trunk_cache import TrunkCache
 from tests.tiny_models import VOCABULARY, spread, tiny
 
@@ -138,3 +139,19 @@ def test_batches_have_the_rows_outputs_filled_up_with_zeros():
         np.testing.assert_array_equal(values[place, :length], kept)
         assert not values[place, length:].any()
     assert "rows" not in batch
+
+
+@pytest.mark.parametrize("case", ["bert-head", "t5-head", "bert-last-block"])
+def test_scoring_with_it_is_scoring_without(case):
+    rows, model = rows_for(case), model_of(case)
+    cache = filled_cache(model, rows)
+    options = {"tokenizer": TOKENIZER, "batch_size": BATCH, "shuffle": False}
+    plain = build_dataset(rows, **options)
+    numbered = build_dataset(rows, **options, with_rows=True)
+    assert evaluate_loss(model, cache.add_to(numbered)) == pytest.approx(
+        evaluate_loss(model, plain), rel=1e-6
+    )
+    if case.startswith("bert"):
+        answer = Classifier(model)
+        kept = answer(cache.add_to(numbered, with_rows=True), rows=ROWS)
+        np.testing.assert_allclose(kept, answer(numbered, rows=ROWS), atol=1e-6)
