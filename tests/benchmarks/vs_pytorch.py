@@ -5,7 +5,9 @@
 
 Both sides start from one checkpoint and one file of rendered rows, with the same batch
 size, lengths, epochs and schedule; each is a process of its own, and they take turns,
-so a machine that slows down slows both. Writes `comparison.json` and `comparison.md`.
+so a machine that slows down slows both. Tokens are counted without padding; utilisation
+is the share of a large matrix product, timed in the same process, that the products of
+a step reach. Writes `comparison.json` and `comparison.md`.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nominal_work import NominalWork, nominal_work
 from workloads import WORKLOADS, Spec, Workload, read_rows
 
 HERE = Path(__file__).parent
@@ -163,7 +166,12 @@ def ratio(workload: Workload, ours: Measured, theirs: Measured) -> float:
     return ours.rate / theirs.rate
 
 
-def describe(workload: Workload, ours: list[Measured], theirs: list[Measured]) -> dict:
+def describe(
+    workload: Workload,
+    ours: list[Measured],
+    theirs: list[Measured],
+    work: NominalWork | None,
+) -> dict:
     """The figures of a workload: medians over the runs, and the paired ratios."""
     ratios = [ratio(workload, a, b) for a, b in zip(ours, theirs, strict=True)]
 
@@ -171,7 +179,17 @@ def describe(workload: Workload, ours: list[Measured], theirs: list[Measured]) -
         values = [getattr(r, name) for r in runs if getattr(r, name) is not None]
         return statistics.median(values) if values else None
 
-    names = Measured.__dataclass_fields__
+    def figures(runs: list[Measured]) -> dict[str, float | None]:
+        found = {name: middle(runs, name) for name in Measured.__dataclass_fields__}
+        found |= {"tokens": None, "utilisation": None}
+        if work is not None:
+            found["tokens"] = found["rate"] * work.tokens
+            # Of what is kept from an earlier epoch nothing is computed in a step.
+            if workload.measure == "steady":
+                share = found["rate"] * work.flops / found["matrix"]
+                found["utilisation"] = 100 * share
+        return found
+
     return {
         "workload": workload.name,
         "title": workload.title,
@@ -179,8 +197,8 @@ def describe(workload: Workload, ours: list[Measured], theirs: list[Measured]) -
         "goal": workload.goal,
         "ratio": statistics.median(ratios),
         "ratios": ratios,
-        "ours": {name: middle(ours, name) for name in names},
-        "theirs": {name: middle(theirs, name) for name in names},
+        "ours": figures(ours),
+        "theirs": figures(theirs),
     }
 
 
@@ -192,9 +210,9 @@ def table(results: list[dict]) -> str:
         return " / ".join("–" if v is None else format(v, form) for v in values)
 
     lines = [
-        "| workload | what | ratio | goal | examples/s | wall s | first step s "
-        "| peak GiB | loss | Matthews |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| workload | what | ratio | goal | examples/s | tokens/s | utilisation % "
+        "| wall s | first step s | peak GiB | loss | Matthews |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results:
         cells = (
@@ -203,6 +221,8 @@ def table(results: list[dict]) -> str:
             f"{row['ratio']:.2f} ({row['measure']})",
             f"{row['goal']:g}",
             pair(row, "rate", ".1f"),
+            pair(row, "tokens", ",.0f"),
+            pair(row, "utilisation", ".0f"),
             pair(row, "wall", ".0f"),
             pair(row, "first_step", ".0f"),
             pair(row, "peak", ".2f"),
@@ -237,7 +257,9 @@ def main() -> None:
                 print(
                     f"{name} seed {seed}: {ratio(workload, ours[-1], theirs[-1]):.2f}"
                 )
-            results.append(describe(workload, ours, theirs))
+            trains = workload.measure != "answers"
+            work = nominal_work(spec) if trains else None
+            results.append(describe(workload, ours, theirs, work))
             text = json.dumps(results, indent=2)
             (options.output / "comparison.json").write_text(text)
             (options.output / "comparison.md").write_text(table(results))
