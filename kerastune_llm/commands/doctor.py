@@ -44,7 +44,7 @@ def doctor(config: RunConfig | None = None, *, tpu: bool = False) -> int:
         findings += list(_shown(check_tpu(config)))
     problems = sum(finding.level == "problem" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)
-    console.print(f"{problems} problems, {warnings} warnings")
+    console.print(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}")
     return 2 if problems else 0
 
 
@@ -166,3 +166,12 @@ def _hub() -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "the Hugging Face hub answers")
+
+
+def _counted(count: int, name: str) -> str:
+    """A number of things.
+
+    >>> _counted(1, "warning"), _counted(0, "problem")
+    ('1 warning', '0 problems')
+    """
+    return f"{count} {name}{'s' * (count != 1)}"
