@@ -59,7 +59,7 @@ def changed_config(run: RunDir, changes: Mapping[str, Any]) -> RunConfig:
     problems = [
         UserError(
             f"{_flag(path)} cannot change in the middle of a run.",
-            accepted=str(old),
+            accepted="to leave it out, as before" if old is None else str(old),
             received=str(new),
             mend="a run of its own, in another --output",
         )

@@ -231,6 +231,7 @@ def test_a_finished_run_is_lengthened(job, tmp_path, capsys):
     ("argv", "message"),
     [
         ("--optim.batch-size 4", "--optim.batch-size cannot change.*Accepted: 8"),
+        ("--data.max-train-samples 3", "cannot change.*Accepted: to leave it out"),
         ("--runtime.seed 7", "--runtime.seed cannot change"),
         ("--data.batching pad", "--data.batching cannot change"),
         ("--optim.name sgd --runtime.seed 7", "2 problems"),
