@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import shlex
 import zlib
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ _TEXTS_AS_ROWS = """
 import csv, glob, pathlib
 rows = csv.writer(open("rows.csv", "w", newline="", encoding="utf-8"))
 rows.writerow(["text", "label"])
-for file in map(pathlib.Path, sorted(glob.glob({pattern!r}))):
+for file in map(pathlib.Path, sorted(glob.glob({pattern}))):
     rows.writerow([file.read_text(encoding="utf-8"), file.parent.name])
 """
 
@@ -44,7 +45,7 @@ def _folder(path: Path) -> UserError:
     shown = ", ".join(inside[:6]) + (", …" if len(inside) > 6 else "")
     mend = f"one file, such as {path / inside[0]}" if inside else "another file"
     if any(path.glob("*/*.txt")):
-        code = _TEXTS_AS_ROWS.format(pattern=f"{path}/*/*.txt")
+        code = _TEXTS_AS_ROWS.format(pattern=json.dumps(f"{path}/*/*.txt"))
         mend = f"rows labelled by folder: python -c {shlex.quote(code)}"
     return UserError(
         "A folder was given for a data file.",

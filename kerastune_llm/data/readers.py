@@ -113,9 +113,9 @@ def _only_rows(content: Any, path: Path) -> str:
     ]
     if not lists:
         return 'from pandas: to_json("rows.jsonl", orient="records", lines=True)'
-    code = (
-        f"import json; print(json.dumps(json.load(open({str(path)!r}))[{lists[0]!r}]))"
-    )
+    # In double quotes, which the shell's single ones leave alone.
+    file, name = json.dumps(str(path)), json.dumps(lists[0])
+    code = f"import json; print(json.dumps(json.load(open({file}))[{name}]))"
     return f"python -c {shlex.quote(code)} > rows.json"
 
 
