@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable
 
-import numpy as np
-
 from kerastune_llm.backend import keras
 from kerastune_llm.commands.job import Job
 from kerastune_llm.commands.splits import Split
+from kerastune_llm.data.columns import token_column
 from kerastune_llm.data.pipeline import build_dataset
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.method import make_method
@@ -16,7 +15,8 @@ from kerastune_llm.training.trunk_cache import TrunkCache
 
 logger = logging.getLogger(__name__)
 
-BATCH_SIZE = 32
+# Of a batch of the longest rows: enough that a product is large, and little memory.
+TOKENS_AT_ONCE = 8192
 
 
 def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
@@ -80,14 +80,14 @@ def filled_cache(
     job: Job, cut: Cut, split: Split, on_batch: Callable[[int, int], None]
 ) -> TrunkCache:
     """The trunk's outputs for all rows of a split, computed now."""
-    column = split.tokenised.with_format("arrow")[:][cut.length_column]
-    lengths = np.array([len(ids) for ids in column])
+    lengths = token_column(split.tokenised, cut.length_column).lengths
     memory_limit = job.config.runtime.trunk_cache_memory
     cache = TrunkCache(cut, lengths, memory_limit=memory_limit)
+    longest = int(token_column(split.tokenised, "input_ids").lengths.max())
     batches = build_dataset(
         split.tokenised,
         tokenizer=job.tokenizer,
-        batch_size=BATCH_SIZE,
+        batch_size=max(1, TOKENS_AT_ONCE // longest),
         shuffle=False,
         with_rows=True,
     )

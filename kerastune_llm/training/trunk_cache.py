@@ -1,5 +1,6 @@
 """The frozen trunk's outputs of every row, computed once and streamed into batches."""
 
+import contextlib
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ import numpy as np
 
 from kerastune_llm.backend import tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.first_token import first_token_only
 from kerastune_llm.models.trunk import PREFIX, Cut, call_model
 
 logger = logging.getLogger(__name__)
@@ -87,9 +89,13 @@ class TrunkCache:
         """
         spec = batches.element_spec
         names = _used_outputs(self.cut, spec)
+        is_pooled = "last_hidden_state" not in names
 
         def record(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            found = self.cut.record(_without_rows(batch))
+            with contextlib.ExitStack() as within:
+                if is_pooled:
+                    within.enter_context(first_token_only(self.cut.model))
+                found = self.cut.record(_without_rows(batch))
             return {name: found[name] for name in names}
 
         function = tf.function(record).get_concrete_function(spec)
