@@ -1,7 +1,8 @@
 """Giving a layer another attribute for a while, unseen by Keras."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from kerastune_llm.backend import keras
 
@@ -39,3 +40,17 @@ def with_attributes(
         for name, value in others.items():
             within.enter_context(replaced(layer, name, value))
         yield
+
+
+class Stand:
+    """In the place of a layer: called instead of it, with the layer's attributes."""
+
+    def __init__(self, layer: keras.layers.Layer, call: Callable[..., Any]) -> None:
+        self._layer = layer
+        self._call = call
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._call(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)

@@ -6,14 +6,15 @@ What a frozen trunk computes for a row is the same in every epoch, apart from dr
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.models.as_written import call_as_written
-from kerastune_llm.models.attributes import replaced
+from kerastune_llm.models.attributes import Stand, replaced
 from kerastune_llm.models.first_token import first_token_only
+from kerastune_llm.models.labelled_tokens import labelled_tokens_only
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.packed import call_packed, is_packed
 from kerastune_llm.models.torch_layout import torch_parameters
@@ -96,7 +97,7 @@ class Cut:
             if self.where == "blocks":
                 blocks = list(layer.layer)[: self.blocks]
                 changed.enter_context(replaced(layer, "layer", blocks))
-            stand = _Stand(layer, record)
+            stand = Stand(layer, record)
             changed.enter_context(replaced(holder, attribute, stand))
             yield
 
@@ -128,10 +129,10 @@ class Cut:
         stack = getattr(holder, attribute)
         if self.where != "blocks":
             outputs = self._outputs(features)
-            yield holder, attribute, _Stand(stack, lambda *_, **__: outputs)
+            yield holder, attribute, Stand(stack, lambda *_, **__: outputs)
             if self.where == "base" and holder is _base(self.model):
                 # Nothing is left that reads what the encoder says.
-                stand = _Stand(holder.encoder, lambda *_, **__: outputs)
+                stand = Stand(holder.encoder, lambda *_, **__: outputs)
                 yield holder, "encoder", stand
             return
         yield stack, "layer", list(stack.layer)[self.blocks :]
@@ -152,20 +153,6 @@ class Cut:
         return outputs.TFBaseModelOutputWithPoolingAndCrossAttentions(
             **features, past_key_values=()
         )
-
-
-class _Stand:
-    """In the place of a layer: called instead of it, with the layer's attributes."""
-
-    def __init__(self, layer: keras.layers.Layer, call: Callable[..., Any]) -> None:
-        self._layer = layer
-        self._call = call
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self._call(*arguments, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._layer, name)
 
 
 def find_cut(model: keras.Model) -> Cut | None:
@@ -211,8 +198,10 @@ def call_model(
 ) -> Any:
     """The model's outputs, from the trunk's where the batch has them.
 
-    Packed examples are kept apart from each other. Of a classifier they are the logits
-    and the loss: hidden states may be there for the first token alone.
+    Packed examples are kept apart from each other. What neither the loss nor a
+    classifier's logits come from is not computed: with labels the logits of a model
+    that writes text may be those of `labelled_tokens_only`, and hidden states those of
+    `first_token_only`.
     """
     if is_packed(batch):
         return call_packed(model, batch, training=training)
@@ -221,6 +210,8 @@ def call_model(
         if features:
             within.enter_context(find_cut(model).replayed(features))
         within.enter_context(first_token_only(model))
+        if "labels" in own and model.can_generate():
+            within.enter_context(labelled_tokens_only(model, own["labels"]))
         return call_as_written(model, own, training=training)
 
 
