@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from kerastune_llm.cli import main
 from kerastune_llm.commands.launch import launch
 from kerastune_llm.config import merge
 from kerastune_llm.models.checkpoint import save_model
-from tests.commands.runs import tiny_job
+from tests.commands.runs import differing, outcome, tiny_job
+from tests.commands.test_resume import At
 from tests.commands.worker_dies import LAST
 from tests.tiny_models import tiny
 from tests.tiny_tokenizers import fast_tokenizer
@@ -42,6 +45,16 @@ def job(tmp_path_factory) -> dict:
 def alone(job, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("alone") / "run"
     return kerastune_llm.train({**job, "output": output}).run
+
+
+@pytest.fixture(scope="module")
+def together(job, tmp_path_factory) -> Path:
+    """The run of two workers, in one go."""
+    folder = tmp_path_factory.mktemp("together")
+    config = folder / "config.json"
+    config.write_text(json.dumps({**job, "output": str(folder / "run")}))
+    assert launch(["train", "--config", str(config)], workers=2) == 0
+    return folder / "run"
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +90,23 @@ def losses(run: Path) -> list[float]:
     return [record["loss"] for record in history(run) if "loss" in record]
 
 
-@pytest.mark.slow
-def test_two_workers_have_the_losses_of_one_process(alone, broken):
-    run, _, _ = broken
-    found = losses(run)
-    assert len(found) >= LAST - 1
-    np.testing.assert_allclose(found, losses(alone)[: len(found)], rtol=TOLERANCE)
+def assert_same_but_for_rounding(run: Path, other: Path) -> None:
+    """Where a sum is made of two, it rounds otherwise."""
+    np.testing.assert_allclose(losses(run), losses(other), rtol=TOLERANCE)
+    one, two = (load_file(x / "model/model.safetensors") for x in (run, other))
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, atol=TOLERANCE, err_msg=name)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_job_and_resume_goes_on(alone, broken):
+def test_two_workers_are_as_one_process(alone, together):
+    assert len(losses(together)) == 10
+    assert_same_but_for_rounding(together, alone)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_job_and_resume_goes_on(together, broken, tmp_path):
     run, code, errors = broken
     assert code == 128 + 9
     assert "worker 1 ended with code 137; ending the others" in errors
@@ -95,11 +115,21 @@ def test_a_worker_that_dies_ends_the_job_and_resume_goes_on(alone, broken):
     # What the others write for themselves is no part of it: one event file, one log.
     assert len(list((run / "tensorboard").iterdir())) == 1
     assert not (run / "metrics.json").exists()
+    run = Path(shutil.copytree(run, tmp_path / "run"))
     assert launch(["resume", str(run)], workers=2) == 0
-    np.testing.assert_allclose(losses(run), losses(alone), rtol=TOLERANCE)
-    one, two = (load_file(x / "model/model.safetensors") for x in (alone, run))
-    for name, values in one.items():
-        np.testing.assert_allclose(two[name], values, atol=TOLERANCE, err_msg=name)
+    assert not differing(outcome(together), outcome(run))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_fewer_workers_and_with_more(job, alone, broken, tmp_path):
+    run = Path(shutil.copytree(broken[0], tmp_path / "run"))
+    stop = At(LAST + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    values = {**job, "output": run}
+    assert kerastune_llm.train(values, callbacks=[stop], resume=True).interrupted
+    assert "devices: 2, now 1" in (run / "log.txt").read_text()
+    assert launch(["resume", str(run)], workers=2) == 0
+    assert "devices: 1, now 2" in (run / "log.txt").read_text()
+    assert_same_but_for_rounding(run, alone)
 
 
 def test_a_worker_that_never_arrives_ends_the_run(tmp_path, monkeypatch, capsys):

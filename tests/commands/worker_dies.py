@@ -1,6 +1,6 @@
-"""The command line, but worker 1 dies after update 7 where its marker file is.
+"""`train --config CONFIG`, but worker 1 dies after update 7.
 
-python worker_dies.py VERB …
+python worker_dies.py CONFIG
 """
 
 import json
