@@ -148,6 +148,18 @@ def test_a_run_cut_off_in_an_epoch_ends_as_the_unbroken_one(
     assert found["evaluation/loss"] == found["predictions"] == [3, 6, 9, 10]
 
 
+@pytest.mark.slow
+def test_frozen_weights_in_16_bits_are_recognised(job, tmp_path):
+    changes = {"runtime": {"precision": "bfloat16"}, "method": {"name": "lora"}}
+    values = merge(job, changes)
+    kerastune_llm.train({**values, "output": tmp_path / "whole"})
+    cut = tmp_path / "cut"
+    with pytest.raises(Crash):
+        kerastune_llm.train({**values, "output": cut}, callbacks=[At(7, crash)])
+    assert main(["resume", str(cut)]) == 0
+    assert not differing(outcome(tmp_path / "whole"), outcome(cut))
+
+
 def test_several_updates_in_an_execution_change_nothing(
     unbroken, cut_off, job, tmp_path
 ):

@@ -23,7 +23,7 @@ class OneWeight(keras.Model):
         )
 
     def call(self, inputs: dict, training: bool = False) -> SimpleNamespace:
-        labels = tf.cast(inputs["labels"], tf.float32)
+        labels = tf.cast(inputs["labels"], self.compute_dtype)
         return SimpleNamespace(loss=tf.abs(self.weight) * labels)
 
     def hf_compute_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

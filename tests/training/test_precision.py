@@ -1,4 +1,6 @@
-"""Frozen matrices in bfloat16: half of the memory, the same numbers out."""
+"""Frozen matrices in bfloat16, the same numbers out; the loss scale of float16."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,19 @@ from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.precision import computing_in, store_frozen
 from kerastune_llm.training.step import compile_model
 from tests.tiny_models import spread, tiny, tiny_batch
+from tests.training.one_weight import OneWeight, fit
 from tests.training.steps import Steps
+
+# The smallest number of float16 is 2**-24, and what is below half of it rounds to zero.
+FAINT = 2.0**-26
+
+
+class Faint(OneWeight):
+    """Its gradient is FAINT, on the way from a float32 loss to a float16 weight."""
+
+    def call(self, inputs: dict, training: bool = False) -> SimpleNamespace:
+        weight = tf.cast(super().call(inputs).loss, tf.float32)
+        return SimpleNamespace(loss=weight * FAINT)
 
 
 def trained(name: str, *, is_stored: bool) -> tuple[keras.Model, list[float]]:
@@ -55,3 +69,16 @@ def test_nothing_frozen_is_refused():
         model = tiny("bert")
     with pytest.raises(UserError, match="--runtime.precision mixed_bfloat16"):
         store_frozen(model)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize(("scale", "moves"), [(2.0**15, 2.0**-6), (1.0, 0.0)])
+def test_gradients_too_small_for_float16_are_scaled(scale, moves, parts):
+    with computing_in("mixed_float16", "bert"):
+        model = Faint()
+        optimizer = build_optimizer("sgd", learning_rate=2.0**20, momentum=0.0)
+        compile_model(model, optimizer, accumulate_steps=parts)
+        assert float(model.optimizer.loss_scale) == 2.0**15  # Keras' own beginning.
+        model.optimizer._loss_scale.current_loss_scale.assign(scale)
+        fit(model, steps=1)
+    assert model.weight.numpy() == 1 - moves
