@@ -1,9 +1,5 @@
 """What every method that adds layers keeps, on every kind of model."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -273,14 +269,3 @@ def test_a_refusal_leaves_the_model_as_it_was(method, options, message):
         apply_method(model, method, **options)
     assert [id(layer) for layer in model._flatten_layers()] == layers
     assert [id(variable) for variable in model.trainable_variables] == weights
-
-
-@pytest.mark.slow
-@each_method
-def test_two_replicas_train_it(method):
-    script = Path(__file__).with_name("two_replicas.py")
-    merged = ["merge"] * (method in MERGED)
-    done = subprocess.run(
-        [sys.executable, script, method, *merged], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]

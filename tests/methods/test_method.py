@@ -80,14 +80,21 @@ def test_a_string_of_patterns_is_not_a_tuple_of_letters():
 
 
 @pytest.mark.slow
-def test_replicas_train_one_method_after_the_other_in_one_process():
+@pytest.mark.parametrize(
+    ("replicas", "precision", "methods"),
+    [
+        (2, "mixed_bfloat16", METHODS.names()),
+        (4, "float32", METHODS.names()),
+        (2, "bfloat16", ["lora"]),
+    ],
+)
+def test_replicas_train_one_method_after_the_other(replicas, precision, methods):
     script = Path(__file__).with_name("mirrored_methods.py")
-    methods = ("adapter", "bitfit")
     done = subprocess.run(
-        [sys.executable, script, "2", "mixed_bfloat16", *methods],
+        [sys.executable, script, str(replicas), precision, *methods],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     for name in methods:
-        assert f"| {name} | mixed_bfloat16 | 2 |" in done.stdout
+        assert f"| {name} | {precision} | {replicas} |" in done.stdout
