@@ -4,8 +4,8 @@
 
 Each row is `kerastune train TASK` with the flags given and the row's own, in a process
 of its own, two updates, no evaluation before the last: `peak_memory` of its
-environment.json, and the parts in its config.json. LIMIT
-is in GiB and holds for the rows with `auto`. With `--rows NAME,NAME` only some.
+environment.json, and the parts in its config.json. LIMIT is in GiB and holds for the
+rows with `auto`. With `--row NAME`, as often as you like, only some.
 """
 
 import argparse
@@ -16,15 +16,17 @@ import tempfile
 from pathlib import Path
 
 CHECKPOINTING = ["--runtime.gradient-checkpointing"]
+LORA = ["--method", "lora"]
 ROWS = {
     "whole": [],
     "recomputed": CHECKPOINTING,
     "auto": ["auto"],
     "auto, recomputed": ["auto", *CHECKPOINTING],
     "mixed_bfloat16": ["--runtime.precision", "mixed_bfloat16"],
-    "LoRA": ["--method", "lora"],
-    "LoRA, mixed_bfloat16": ["--method", "lora", "--runtime.precision"]
-    + ["mixed_bfloat16"],
+    "LoRA": LORA,
+    "LoRA, recomputed": [*LORA, *CHECKPOINTING],
+    "LoRA, mixed_bfloat16": [*LORA, "--runtime.precision", "mixed_bfloat16"],
+    "LoRA, bfloat16": [*LORA, "--runtime.precision", "bfloat16"],
 }
 GIB = 2**30
 
@@ -49,11 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("limit", type=float)
     parser.add_argument("task")
-    parser.add_argument("--rows", default=",".join(ROWS).replace(", ", ";"))
+    parser.add_argument("--row", action="append", choices=ROWS)
     options, flags = parser.parse_known_args()
     print("| run | peak, GiB | parts | rows at a time |\n|---|---|---|---|")
-    for name in options.rows.split(","):
-        name = name.replace(";", ", ")
+    for name in options.row or ROWS:
         own = [flag for flag in ROWS[name] if flag != "auto"]
         if "auto" in ROWS[name]:
             own += ["--optim.accumulate-steps", "auto"]

@@ -45,7 +45,7 @@ OPTIONS = {
 # Sums of float32 in another order, in each precision.
 TOLERANCE = 1e-4
 # Rounded as often, neither of the two is the better one by much.
-TIMES_FURTHER = 2.0
+TIMES_FURTHER = 1.5
 STEPS, ROWS = 3, 6
 
 
