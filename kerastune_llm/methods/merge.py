@@ -18,13 +18,14 @@ def merge_delta(model: "keras.Model") -> None:
         model: A model that a delta method was applied to.
 
     Raises:
-        UserError: The model has no such layers, or no plain model computes the same;
-            the model is as it was.
+        UserError: The model has no such layers, or no plain model computes the same, or
+            its weights are kept in 16 bits; the model is as it was.
     """
     from kerastune_llm.models.delta_layers import delta_layers
 
     layers = delta_layers(model)
     _check_some(layers)
+    _check_precise(layers)
     # All of them first: a layer refuses where merging is not defined.
     merged = [(layer.base_layer, layer.merged()) for layer in layers]
     for base, values in merged:
@@ -57,6 +58,17 @@ def remove_delta(model: "keras.Model") -> None:
     forget_functions(model)
     layout = layout_of(model)
     set_trainable(model, layout.names - layout.fixed)
+
+
+def _check_precise(layers: tuple) -> None:
+    """Most of a change is less than what bfloat16 rounds a weight by."""
+    weights = [weight for layer in layers for weight in layer.base_layer.weights]
+    if any(weight.dtype == "bfloat16" for weight in weights):
+        raise UserError(
+            "The model's weights are kept in bfloat16, which cannot hold the change.",
+            mend="save_adapter(model, folder), and load_adapter into the model loaded "
+            "anew",
+        )
 
 
 def _check_some(layers: tuple) -> None:

@@ -85,7 +85,7 @@ def train(
         model.fit(rows, verbose=0, callbacks=method_callbacks(method, model, STEPS))
         names = sorted(trainable_names(model))
         end = values(model)
-        if method_name in MERGED:
+        if method_name in MERGED and precision != "bfloat16":
             merge_delta(model)
         logits = tf.cast(model(batch).logits, tf.float32).numpy()
     return Outcome(flat(start, names), flat(end, names), logits)

@@ -8,6 +8,7 @@ import pytest
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.apply import apply_method
+from kerastune_llm.methods.merge import merge_delta
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.precision import computing_in, store_frozen
@@ -62,6 +63,8 @@ def test_what_is_computed_is_that_of_mixed_bfloat16(name):
             value = value.astype(tf.bfloat16.as_numpy_dtype).astype(np.float32)
         assert parameter.to_torch().dtype == np.float32
         np.testing.assert_array_equal(parameter.to_torch(), value, err_msg=key)
+    with pytest.raises(UserError, match="kept in bfloat16, which cannot hold the chan"):
+        merge_delta(stored)
 
 
 def test_nothing_frozen_is_refused():
