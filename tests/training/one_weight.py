@@ -15,6 +15,8 @@ from kerastune_llm.training.step import compile_model
 class OneWeight(keras.Model):
     """Calls like a classifier of transformers: `labels` in, per-example `loss` out."""
 
+    base_model_prefix = ""
+
     def __init__(self) -> None:
         super().__init__()
         self.config = transformers.PretrainedConfig()
@@ -25,6 +27,9 @@ class OneWeight(keras.Model):
     def call(self, inputs: dict, training: bool = False) -> SimpleNamespace:
         labels = tf.cast(inputs["labels"], self.compute_dtype)
         return SimpleNamespace(loss=tf.abs(self.weight) * labels)
+
+    def can_generate(self) -> bool:
+        return False
 
     def hf_compute_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return logits
