@@ -196,14 +196,18 @@ def page(axes: dict[str, list[dict]]) -> str:
         f"batches of {BASE.batch}, {BASE.rows:,} rows, all weights trained.",
         "",
         "![growth](growth.png)",
+    ]
+    growing = [
         "",
         "| what grows | step time, exponent | its arithmetic's | peak memory, exponent "
         "| its arithmetic's | worse than arithmetic |",
         "|---|---|---|---|---|---|",
     ]
-    for axis, points in axes.items():
-        if axis != "method":
-            lines.append(_growth_line(axis, points))
+    rows = [
+        _growth_line(axis, points) for axis, points in axes.items() if axis != "method"
+    ]
+    if rows:
+        lines += [*growing, *rows]
     for axis, points in axes.items():
         lines += ["", f"## {axis.capitalize()}", ""]
         lines += [
