@@ -9,6 +9,7 @@ from kerastune_llm.commands.finding import Finding
 from kerastune_llm.commands.job import packing_misfits, virtual_tokens
 from kerastune_llm.config import RunConfig
 from kerastune_llm.errors import JobFailed, UserError
+from kerastune_llm.methods.method import StagedMethod, make_method
 from kerastune_llm.models.compatibility import misfits
 from kerastune_llm.models.loading import load_config, load_tokenizer
 from kerastune_llm.models.sources import resolve_source
@@ -60,6 +61,15 @@ def _precision(config: RunConfig, model_config: PretrainedConfig) -> Iterator[Fi
             "problem",
             "T5 under mixed_float16 is NaN from the first step: its mask of -1e9 "
             "overflows",
+            "--runtime.precision mixed_bfloat16",
+        )
+    method = make_method(config.method.name, config.method.options)
+    stays_frozen = config.method.name != "full" and not isinstance(method, StagedMethod)
+    if config.runtime.precision == "bfloat16" and not stays_frozen:
+        yield Finding(
+            "problem",
+            "bfloat16 keeps frozen weights in 16 bits, and of this method none stay "
+            "frozen",
             "--runtime.precision mixed_bfloat16",
         )
 

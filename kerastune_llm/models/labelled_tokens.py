@@ -22,7 +22,7 @@ def labelled_tokens_only(model: keras.Model, labels: tf.Tensor) -> Iterator[None
     """Within it, a model called with `labels` scores the tokens that have one.
 
     The loss is the same; `logits` are `[1, tokens with a label, vocabulary]`. XLA does
-    not know how many there are: with `jit_compile`, or labels of a known shape, all
+    not know how many there are: with `jit_compile`, or labels of a known length, all
     tokens are scored.
 
     Args:
@@ -32,7 +32,7 @@ def labelled_tokens_only(model: keras.Model, labels: tf.Tensor) -> Iterator[None
     holder = getattr(model, model.base_model_prefix, model)
     attribute = "decoder" if holder is model else model.base_model_prefix
     last, loss = getattr(model, attribute), _mended_loss(model)
-    if labels.shape.is_fully_defined() or model.jit_compile:
+    if labels.shape[1] is not None or model.jit_compile:
         with replaced(model, "hf_compute_loss", loss):
             yield
         return

@@ -55,6 +55,7 @@ def test_a_sound_configuration_has_no_problem(capsys):
     ("flags", "level", "text"),
     [
         ("--runtime.precision mixed_float16", "problem", "mixed_bfloat16"),
+        ("--runtime.precision bfloat16", "problem", "mixed_bfloat16"),
         ("--method head", "warning", "tied to the input embeddings"),
         ("--data.batching pack --method prompt", "problem", "--data.batching bucket"),
         ("--data.batching fixed", "warning", "--data.batching bucket"),
