@@ -94,7 +94,8 @@ def test_a_limit_is_kept_and_a_batch_above_it_ends_with_what_fits(tmp_path):
     """Real processes and real memory: the same limit for both."""
     command = [sys.executable, "-m", "kerastune_llm.cli", "train", "squad"]
     command += ["--optim.max-steps", "2", "--data.max-train-samples", "300"]
-    command += ["--optim.batch-size", "64", "--data.max-validation-samples", "8"]
+    # So many that they take more than the libraries do.
+    command += ["--optim.batch-size", "256", "--data.max-validation-samples", "8"]
 
     def train(*flags: str, run: str) -> subprocess.CompletedProcess:
         output = ["--output", str(tmp_path / run)]
@@ -112,10 +113,10 @@ def test_a_limit_is_kept_and_a_batch_above_it_ends_with_what_fits(tmp_path):
     limit = ["--runtime.memory-limit", f"{0.9 * peak / GIB:.3f}"]
     above = train(*limit, run="above")
     assert above.returncode == 2, above.stdout + above.stderr
-    assert "Out of memory with 64 rows at a time" in above.stderr
+    assert "Out of memory with 256 rows at a time" in above.stderr
     assert "--optim.accumulate-steps" in above.stderr
     fitted = train(*limit, "--optim.accumulate-steps", "auto", run="fitted")
     assert fitted.returncode == 0, fitted.stdout + fitted.stderr
     optim = json.loads((tmp_path / "fitted/config.json").read_text())["optim"]
-    assert optim["batch_size"] == 64
+    assert optim["batch_size"] == 256
     assert optim["accumulate_steps"] > 1
