@@ -11,8 +11,9 @@ from typing import Any
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.attributes import Stand, replaced
+from kerastune_llm.models.stacks import last_before_head
 
-_IGNORED = -100
+IGNORED = -100
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -29,14 +30,13 @@ def labelled_tokens_only(model: keras.Model, labels: tf.Tensor) -> Iterator[None
         model: An encoder-decoder with an LM head.
         labels: int `[batch, length]`, -100 where there is none; some there must be.
     """
-    holder = getattr(model, model.base_model_prefix, model)
-    attribute = "decoder" if holder is model else model.base_model_prefix
-    last, loss = getattr(model, attribute), _mended_loss(model)
+    holder, attribute = last_before_head(model)
+    last, loss = getattr(holder, attribute), _mended_loss(model)
     if labels.shape[1] is not None or model.jit_compile:
         with replaced(model, "hf_compute_loss", loss):
             yield
         return
-    places = tf.where(tf.reshape(labels, [-1]) != _IGNORED)[:, 0]
+    places = tf.where(tf.reshape(labels, [-1]) != IGNORED)[:, 0]
 
     def gathered(values: tf.Tensor) -> tf.Tensor:
         """`[batch, length, …]` as `[1, tokens, …]`."""
@@ -53,7 +53,7 @@ def labelled_tokens_only(model: keras.Model, labels: tf.Tensor) -> Iterator[None
         return loss(gathered(labels), logits)
 
     with (
-        replaced(model, attribute, Stand(last, of_labelled)),
+        replaced(holder, attribute, Stand(last, of_labelled)),
         replaced(model, "hf_compute_loss", own_loss),
     ):
         yield
@@ -69,5 +69,5 @@ def _mended_loss(model: keras.Model) -> Loss:
         return loss
     padding = model.config.pad_token_id
     return lambda labels, logits: loss(
-        tf.where(labels == _IGNORED, padding, labels), logits
+        tf.where(labels == IGNORED, padding, labels), logits
     )

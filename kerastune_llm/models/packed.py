@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.models.labelled_tokens import IGNORED
 
 # Their stacks take a mask `[batch, length, length]`, and count no absolute positions.
 PACKABLE = ("t5", "mt5")
-_IGNORED = -100
 
 
 def is_packed(batch: Mapping[str, tf.Tensor]) -> bool:
@@ -69,4 +69,4 @@ def _shifted(model: keras.Model, labels: tf.Tensor, segments: tf.Tensor) -> tf.T
     before = tf.pad(labels[:, :-1], [[0, 0], [1, 0]])
     is_first = segments != tf.pad(segments[:, :-1], [[0, 0], [1, 0]])
     shifted = tf.where(is_first, config.decoder_start_token_id, before)
-    return tf.where(shifted == _IGNORED, config.pad_token_id, shifted)
+    return tf.where(shifted == IGNORED, config.pad_token_id, shifted)

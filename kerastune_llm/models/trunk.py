@@ -17,6 +17,7 @@ from kerastune_llm.models.first_token import first_token_only
 from kerastune_llm.models.labelled_tokens import labelled_tokens_only
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.packed import call_packed, is_packed
+from kerastune_llm.models.stacks import base_of, last_before_head
 from kerastune_llm.models.torch_layout import torch_parameters
 
 Features = dict[str, tf.Tensor]
@@ -103,11 +104,9 @@ class Cut:
 
     def _last_layer(self) -> tuple[keras.layers.Layer, str]:
         """The layer that holds the trunk's last layer, and under which name."""
-        base = _base(self.model)
         if self.where == "base":
-            if base is self.model:  # T5's base model has no layer of its own.
-                return base, "decoder"
-            return self.model, self.model.base_model_prefix
+            return last_before_head(self.model)
+        base = base_of(self.model)
         return base, "encoder" if hasattr(base, "encoder") else "transformer"
 
     def _layers(self) -> Iterator[keras.layers.Layer]:
@@ -119,7 +118,7 @@ class Cut:
             yield from list(last.layer)[: self.blocks]
             return
         yield last
-        if self.where == "base" and holder is _base(self.model):
+        if self.where == "base" and holder is base_of(self.model):
             yield holder.encoder
 
     def _replacements(
@@ -130,7 +129,7 @@ class Cut:
         if self.where != "blocks":
             outputs = self._outputs(features)
             yield holder, attribute, Stand(stack, lambda *_, **__: outputs)
-            if self.where == "base" and holder is _base(self.model):
+            if self.where == "base" and holder is base_of(self.model):
                 # Nothing is left that reads what the encoder says.
                 stand = Stand(holder.encoder, lambda *_, **__: outputs)
                 yield holder, "encoder", stand
@@ -146,7 +145,7 @@ class Cut:
         outputs = transformers.modeling_tf_outputs
         # Read by place too, so none may be missing, not even one that nobody uses.
         features = {"last_hidden_state": tf.zeros([]), **features}
-        is_whole = self.where == "base" and _base(self.model) is not self.model
+        is_whole = self.where == "base" and base_of(self.model) is not self.model
         # Some models ask for the past of a decoder; there is none in training.
         if is_whole and self.model.config.is_encoder_decoder:
             return outputs.TFSeq2SeqModelOutput(**features, past_key_values=())
@@ -215,11 +214,6 @@ def call_model(
         return call_as_written(model, own, training=training)
 
 
-def _base(model: keras.Model) -> keras.layers.Layer:
-    """The layer that holds the stacks: the model itself in T5."""
-    return getattr(model, model.base_model_prefix, model)
-
-
 def _before_decoder(name: str, layout: Layout) -> bool:
     """Whether a parameter belongs to the encoder or to the embeddings it reads."""
     return layout.parts[name] == "embeddings" or "encoder" in name.split(".")[:2]
@@ -240,7 +234,7 @@ def _frozen_blocks(trained: set[str], layout: Layout) -> int:
 
 
 def _has_block_list(model: keras.Model) -> bool:
-    base = _base(model)
+    base = base_of(model)
     stack = getattr(base, "encoder", None) or getattr(base, "transformer", None)
     return isinstance(getattr(stack, "layer", None), list | tuple) and hasattr(
         base, "embeddings"
