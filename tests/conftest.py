@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.mirrored_runs import new_address
+
 collect_ignore_glob = [
     "interop/check_*.py",
     "interop/make_*.py",
@@ -89,3 +91,15 @@ def matrix(found: dict[str, dict[str, float]]) -> list[str]:
         cells = ("-" if number is None else f"{number:.1e}" for number in numbers)
         lines.append(f"{name:<{first}}" + "".join(f"{cell:>{width}}" for cell in cells))
     return lines
+
+
+@pytest.fixture
+def address() -> str:
+    """An address of a run at which there is nothing yet."""
+    return new_address()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> None:
+    """What a machine keeps of runs elsewhere is the test's own."""
+    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "here"))

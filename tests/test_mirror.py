@@ -11,7 +11,9 @@ import pytest
 from kerastune_llm.errors import UserError
 from kerastune_llm.remote import Remote
 from kerastune_llm.rundir import CHECKSUMS, RunDir, write_json, write_text
-from tests.mirrored_runs import add_checkpoint, begin, new_address, objects
+from tests.mirrored_runs import add_checkpoint, begin, objects
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class Killed(BaseException):
@@ -29,16 +31,6 @@ class Machine:
 
     def __exit__(self, *_) -> None:
         self.monkeypatch.undo()
-
-
-@pytest.fixture
-def address() -> str:
-    return new_address()
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "here"))
 
 
 def resumable_step(found: dict[str, bytes]) -> int:

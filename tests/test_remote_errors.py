@@ -11,17 +11,9 @@ from kerastune_llm import remote_errors
 from kerastune_llm.errors import JobFailed, UserError
 from kerastune_llm.remote import Remote
 from kerastune_llm.rundir import RunDir
-from tests.mirrored_runs import add_checkpoint, begin, new_address, objects
+from tests.mirrored_runs import add_checkpoint, begin, objects
 
-
-@pytest.fixture
-def address() -> str:
-    return new_address()
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "here"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
