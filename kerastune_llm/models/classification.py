@@ -34,7 +34,7 @@ class Classifier:
             return tf.cast(outputs.logits, tf.float32)
 
         strategy = model.distribute_strategy
-        self._logits = tf.function(where_weights_are(strategy, logits))
+        self._logits = tf.function(where_weights_are(strategy, logits), autograph=False)
 
     def __call__(
         self,

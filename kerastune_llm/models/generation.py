@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 # Few and far apart: compiling one more shape costs more than padding, for generation
 # spends its time in the decoder.
 BUCKETS = (32, 64, 128, 256, 384, 512, 768, 1024, 2048, 4096)
+# Transformers' loop, which makes room for what follows the first token, fails on one.
+_FEWEST = 2
 # Without buckets lengths are multiples of this: whole vectors of the processor.
 MULTIPLE = 8
 
@@ -101,12 +103,14 @@ class Generator:
             where_weights_are(strategy, self.generate),
             input_signature=None if self._is_static else [spec] * 2,
             jit_compile=jit and not is_tpu,
+            autograph=False,
         )
         self._generate = self.generate if obstacle else self._function
         # Elsewhere one for all shapes: it is run once a batch, not once a token.
         self._score = tf.function(
             where_weights_are(strategy, partial(sequence_scores, model)),
             input_signature=None if is_tpu else [spec] * 3,
+            autograph=False,
         )
 
     def __call__(
@@ -186,18 +190,21 @@ class Generator:
             end mark where it came, and padding.
         """
         settings = self.model.generation_config
+        is_single = self.max_new_tokens < _FEWEST
         with open_batches():
-            return as_written(
+            generated = as_written(
                 self.model.generate,
                 input_ids=input_ids,
                 attention_mask=attention_mask,
-                max_new_tokens=self.max_new_tokens,
-                num_beams=self.num_beams,
+                max_new_tokens=_FEWEST if is_single else self.max_new_tokens,
+                # The best beam of one token is the likeliest token.
+                num_beams=1 if is_single else self.num_beams,
                 num_return_sequences=1,
                 do_sample=False,
                 return_dict_in_generate=False,
                 **processors_for_any_batch(settings, self.max_new_tokens),
             )
+        return generated[:, : self.max_new_tokens + 1] if is_single else generated
 
     def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         if not all(len(sequence) for sequence in sequences):

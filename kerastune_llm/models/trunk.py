@@ -69,7 +69,7 @@ class Cut:
         found: Features = {}
         with contextlib.ExitStack() as changed:
             changed.enter_context(self._recorded(found))
-            self.model(dict(batch), training=False)
+            call_as_written(self.model, batch, training=False)
         return found
 
     @contextlib.contextmanager

@@ -101,15 +101,17 @@ class ServedModel(tf.Module):
             return {DEFAULT: from_ids}
         spec = tf.TensorSpec([None], tf.string)
         specs = dict.fromkeys(self._service.value.fields, spec)
-        answer = tf.function(lambda **fields: self._run(self._features(fields)))
-        tokenize = tf.function(lambda **fields: self._features(fields))
+        answer = tf.function(
+            lambda **fields: self._run(self._features(fields)), autograph=False
+        )
+        tokenize = tf.function(lambda **fields: self._features(fields), autograph=False)
         named = {
             DEFAULT: answer.get_concrete_function(**specs),
             FROM_IDS: from_ids,
             TOKENIZE: tokenize.get_concrete_function(**specs),
         }
         if {"labels", "probabilities"} <= set(named[DEFAULT].structured_outputs):
-            classify = tf.function(self._classify)
+            classify = tf.function(self._classify, autograph=False)
             named[CLASSIFY] = classify.get_concrete_function(inputs=spec)
         return named
 
@@ -128,7 +130,7 @@ class ServedModel(tf.Module):
     def _from_ids(self) -> Callable:
         names = ["input_ids", "attention_mask"] + ["token_type_ids"] * self._has_types
         spec = tf.TensorSpec([None, None], tf.int32)
-        answer = tf.function(lambda **features: self._run(features))
+        answer = tf.function(lambda **features: self._run(features), autograph=False)
         return answer.get_concrete_function(**dict.fromkeys(names, spec))
 
     def _run(self, features: dict[str, tf.Tensor]) -> Outputs:

@@ -29,9 +29,12 @@ class Execution:
         self._replica_step = self._on_replica
         if model.jit_compile:
             self._replica_step = tf.function(
-                self._on_replica, jit_compile=True, reduce_retracing=True
+                self._on_replica,
+                jit_compile=True,
+                reduce_retracing=True,
+                autograph=False,
             )
-        self._function = tf.function(self._run, reduce_retracing=True)
+        self._function = tf.function(self._run, reduce_retracing=True, autograph=False)
 
     def __call__(self, iterator: Iterator) -> dict[str, float]:
         """Run the updates; the logs of the last one, as Keras' function gives them."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.as_written import as_written
 from kerastune_llm.models.attributes import replaced, with_attributes
 from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.torch_layout import torch_parameters
@@ -129,7 +130,7 @@ class _Recomputed:
         # By the layer, not by `call` alone: Keras has to know of its precision, and
         # that it is in training, in the backward pass too.
         with replaced(self._block, "call", self._call), draws.installed(self._block):
-            return self._block(*arguments, **options)
+            return as_written(self._block, *arguments, **options)
 
 
 @contextlib.contextmanager

@@ -48,4 +48,7 @@ def static_steps(
         steps["logits"] = logits
     else:
         steps |= {name: each.generate for name, each in generators.items()}
-    return {name: tf.function(step, jit_compile=jit) for name, step in steps.items()}
+    return {
+        name: tf.function(step, jit_compile=jit, autograph=False)
+        for name, step in steps.items()
+    }

@@ -72,13 +72,14 @@ def compile_model(
         use_executions(model)
     # Made while `fit` traces the step, its variables would have it traced twice.
     model.optimizer.build(model.trainable_variables)
-    model.train_step = functools.partial(
+    step = functools.partial(
         train_step,
         model,
         accumulate_steps=accumulate_steps,
         seed=seed,
         use_recomputation=use_recomputation,
     )
+    model.train_step = tf.autograph.experimental.do_not_convert(step)
     # The logs are summed over replicas already; Keras would sum them once more.
     model.distribute_reduction_method = "first"
 
@@ -250,7 +251,7 @@ def _make_loss_sum(reference: weakref.ref) -> GraphFunction:
         return tf.stack(found)[None]
 
     strategy = reference().distribute_strategy
-    return tf.function(where_weights_are(strategy, sums))
+    return tf.function(where_weights_are(strategy, sums), autograph=False)
 
 
 def _with_labels(data: Batch | tuple) -> dict[str, tf.Tensor]:

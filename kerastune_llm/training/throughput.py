@@ -85,6 +85,7 @@ def time_steps(
         lambda batch: model.train_step(batch),
         input_signature=[batches.element_spec],
         jit_compile=model.jit_compile or None,
+        autograph=False,
     )
     compiles_shapes = bool(model.jit_compile)
     total = (warm_up + steps) * (1 + compiles_shapes)
@@ -139,7 +140,7 @@ def update_seconds(model: keras.Model) -> float:
     variables = model.trainable_variables
     gradients = [tf.zeros_like(variable) for variable in variables]
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(gradients: list[tf.Tensor]) -> tf.Tensor:
         model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return tf.identity(model.optimizer.iterations)

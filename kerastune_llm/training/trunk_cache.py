@@ -98,7 +98,7 @@ class TrunkCache:
                 found = self.cut.record(_without_rows(batch))
             return {name: found[name] for name in names}
 
-        function = tf.function(record).get_concrete_function(spec)
+        function = tf.function(record, autograph=False).get_concrete_function(spec)
         done = 0
         for batch in batches:
             rows = batch["rows"].numpy()
@@ -185,14 +185,16 @@ def _used_outputs(cut: Cut, spec: Mapping[str, tf.TensorSpec]) -> tuple[str, ...
     instead of one for each token.
     """
     spec = _without_rows(spec)
-    recorded = tf.function(cut.record).get_concrete_function(spec).structured_outputs
+    record = tf.function(cut.record, autograph=False)
+    recorded = record.get_concrete_function(spec).structured_outputs
     specs = {PREFIX + n: tf.TensorSpec(v.shape, v.dtype) for n, v in recorded.items()}
 
     def logits(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return call_model(cut.model, batch, training=True).logits
 
     arguments = {**spec, **specs}
-    graph = tf.function(logits).get_concrete_function(arguments).graph
+    function = tf.function(logits, autograph=False)
+    graph = function.get_concrete_function(arguments).graph
     # A graph's inputs are the entries of the dict, in the order of their names.
     inputs = dict(zip(sorted(arguments), graph.inputs, strict=False))
     used = _upstream(graph.outputs[0].op)

@@ -13,11 +13,16 @@ def open_spec(batch):
     return {n: tf.TensorSpec([None] * v.shape.rank, v.dtype) for n, v in batch.items()}
 
 
+def as_it_is(function):
+    return tf.function(tf.autograph.experimental.do_not_convert(function))
+
+
 @pytest.mark.parametrize("name", ["bert", "t5", "bart"])
-def test_a_graph_computes_what_the_model_does(name):
+@pytest.mark.parametrize("made_graph", [tf.function, as_it_is])
+def test_a_graph_computes_what_the_model_does(name, made_graph):
     model = tiny(name)
     batch = tiny_batch(model)
-    graph = tf.function(lambda inputs: call_as_written(model, inputs, training=False))
+    graph = made_graph(lambda inputs: call_as_written(model, inputs, training=False))
     outputs = graph.get_concrete_function(open_spec(batch))(batch)
     wanted = model(batch, training=False)
     np.testing.assert_allclose(outputs["logits"], wanted.logits, atol=1e-5)
@@ -42,6 +47,5 @@ def test_code_that_needs_no_autograph_is_not_rewritten(monkeypatch):
 def test_code_that_branches_on_tensors_is_refused_as_it_is():
     model = tiny("bart")
     batch = tiny_batch(model)
-    as_it_is = tf.autograph.experimental.do_not_convert(model)
     with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
-        tf.function(as_it_is).get_concrete_function(open_spec(batch))
+        as_it_is(model).get_concrete_function(open_spec(batch))

@@ -52,6 +52,19 @@ def check_equals_eager(name: str, num_beams: int, *, jit: bool) -> None:
     assert len({tuple(ids) for ids in expected}) > 1
 
 
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_one_token_is_the_likeliest_first_one(num_beams):
+    model = small("t5")
+    generator = Generator(model, max_new_tokens=1, num_beams=num_beams, batch_size=2)
+    start = tf.fill([1, 1], model.config.decoder_start_token_id)
+    expected = [
+        int(tf.argmax(model(tf.constant([ids]), decoder_input_ids=start).logits[0, 0]))
+        for ids in INPUTS
+    ]
+    assert generator(INPUTS) == [[token] for token in expected]
+    assert len(set(expected)) > 1
+
+
 @pytest.mark.parametrize(("name", "num_beams"), [("t5", 1), ("marian", 3)])
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_graph_equals_eager(name, num_beams, jit):

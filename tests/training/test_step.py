@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune_llm.backend import keras, tf
+from kerastune_llm.training import step
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model, loss_sum
 from tests.tiny_models import tiny, tiny_batch
@@ -39,16 +40,29 @@ def test_fit_traces_the_step_once():
     optimizer = build_optimizer("adamw", learning_rate=0.01)
     compile_model(model, optimizer)
     traces = []
-    step = model.train_step
+    own_step = model.train_step
 
     def counted(data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         traces.append(data)
-        return step(data)
+        return own_step(data)
 
     model.train_step = counted
     model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0)
     assert len(traces) == 1
     assert int(optimizer.iterations) == 2
+
+
+def test_fit_traces_the_package_s_code_as_it_is_written(monkeypatch):
+    model = tiny("bert", **BERT)
+    states = set()
+
+    def watched(*arguments, **options):
+        states.add(tf.__internal__.autograph.control_status_ctx().status.name)
+        return loss_sum(*arguments, **options)
+
+    monkeypatch.setattr(step, "loss_sum", watched)
+    fit(model, dataset(tiny_batch(model)))
+    assert states == {"DISABLED"}
 
 
 def label_sets(model: keras.Model, rows: int) -> tf.Tensor:
