@@ -26,13 +26,12 @@ from kerastune_llm.commands.parameters import show_parameters
 from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import with_method_of_adapter
 from kerastune_llm.commands.tpu_settings import with_settings
-from kerastune_llm.commands.trunk import lasting_cut, wanted_cut
+from kerastune_llm.commands.trunk import lasting_cut, wanted_trunk
 from kerastune_llm.config import RunConfig, merge
 from kerastune_llm.data.batching import WINDOW
 from kerastune_llm.errors import UserError
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.models.flops import step_work
-from kerastune_llm.models.trunk import Cut
 from kerastune_llm.rundir import write_json
 from kerastune_llm.training.strategy import get_strategy
 from kerastune_llm.training.throughput import (
@@ -41,6 +40,7 @@ from kerastune_llm.training.throughput import (
     time_steps,
     update_seconds,
 )
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 
 WARM_UP = 3
 GIB = 2**30
@@ -126,9 +126,9 @@ def _measure(
         strategy=strategy,
     )
     show_parameters(parameters)
-    cut = wanted_cut(job, model)
-    measured = _timed(job, model, training, cut, steps)
-    work, timing = step_work(model, cut), measured.timing
+    trunk = wanted_trunk(job, model)
+    measured = _timed(job, model, training, trunk, steps)
+    work, timing = step_work(model, trunk and trunk.cut), measured.timing
     flops = float(np.mean([work.flops(*step.shape) for step in timing.steps]))
     matrix = matrix_flops()
     count, seconds = len(timing.steps), timing.seconds
@@ -165,7 +165,7 @@ def _measure(
             shares,
             can_pack=_can_pack(job),
             has_idle_trunk=lasting_cut(job, model) is not None,
-            keeps_trunk=cut is not None,
+            keeps_trunk=trunk is not None,
         ),
     )
 
@@ -179,17 +179,17 @@ def _timed(
     job: Job,
     model: keras.Model,
     training: Split | StreamedSplit,
-    cut: Cut | None,
+    trunk: TrunkOutputs | None,
     steps: int,
 ) -> _Measured:
     total, rows = WARM_UP + steps, training.count
-    if cut is not None:
+    if trunk is not None:
         # A trunk's outputs for all rows may take longer than anything else here.
         training = _some(training, max(total, WINDOW) * job.config.optim.batch_size)
     began = time.perf_counter()
-    batches = training_batches(job, training, cut, steps=total)
+    batches = training_batches(job, training, trunk, steps=total)
     made = time.perf_counter() - began
-    trunk_seconds = 0.0 if cut is None else made * rows / training.count
+    trunk_seconds = 0.0 if trunk is None else made * rows / training.count
     with progress("updates") as on_step:
         timing = time_steps(
             model, batches, warm_up=WARM_UP, steps=steps, on_step=on_step

@@ -13,7 +13,7 @@ from kerastune_llm.commands.memory_limit import memory_guards
 from kerastune_llm.commands.resumption import Resumption
 from kerastune_llm.commands.splits import Split, StreamedSplit
 from kerastune_llm.commands.starting_adapter import put_method
-from kerastune_llm.commands.trunk import filled_cache, wanted_cut
+from kerastune_llm.commands.trunk import filled_cache, wanted_trunk
 from kerastune_llm.commands.watch import Steps, Watch
 from kerastune_llm.config import RunConfig
 from kerastune_llm.data.batching import count_steps, width_multiple
@@ -29,12 +29,12 @@ from kerastune_llm.models.compatibility import position_limit
 from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
-from kerastune_llm.models.trunk import Cut
 from kerastune_llm.training.execution import CutExecutions
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.precision import store_frozen
 from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.step import compile_model
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 from kerastune_llm.training.workers import own_share
 
 logger = logging.getLogger(__name__)
@@ -152,12 +152,12 @@ def fit(
     # What `fit` asks for the epoch, and the batch in it, that it begins with.
     model._maybe_load_initial_counters_from_ckpt = lambda *_: position
     _say_batches(watch.job, training)
-    cut = wanted_cut(watch.job, model)
-    watch.keep_trunk(cut)
+    trunk = wanted_trunk(watch.job, model)
+    watch.keep_trunk(trunk)
     batches = training_batches(
         watch.job,
         training,
-        cut,
+        trunk,
         steps=steps.total,
         first_step=resumption.batches,
     )
@@ -196,7 +196,7 @@ def _say_batches(job: Job, training: Split | StreamedSplit) -> None:
 def training_batches(
     job: Job,
     training: Split | StreamedSplit,
-    cut: Cut | None,
+    trunk: TrunkOutputs | None,
     *,
     steps: int,
     first_step: int = 0,
@@ -206,7 +206,7 @@ def training_batches(
     Args:
         job: What is run.
         training: The rows.
-        cut: Where the trunk ends whose outputs come with them: `wanted_cut`.
+        trunk: Whose outputs come with them: `wanted_trunk`.
         steps: Updates of the run.
         first_step: Where it goes on.
     """
@@ -219,9 +219,9 @@ def training_batches(
             pad_to_multiple_of=_multiple(job, job.max_input_tokens),
         )
     cache = None
-    if cut is not None:
+    if trunk is not None:
         with progress("frozen trunk, once") as on_batch:
-            cache = filled_cache(job, cut, training, on_batch)
+            cache = filled_cache(job, trunk, training, on_batch)
     batches = build_dataset(
         training.tokenised,
         steps=steps,

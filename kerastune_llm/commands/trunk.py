@@ -12,6 +12,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.models.trunk import Cut, find_cut
 from kerastune_llm.training.trunk_cache import TrunkCache
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +20,8 @@ logger = logging.getLogger(__name__)
 TOKENS_AT_ONCE = 8192
 
 
-def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
-    """Where the trunk ends whose outputs the run keeps; `None` where it keeps none.
+def wanted_trunk(job: Job, model: keras.Model) -> TrunkOutputs | None:
+    """The trunk whose outputs the run keeps; `None` where it keeps none.
 
     By default it does where an epoch without them would compute exactly the same: a
     frozen trunk without dropout, and more than one epoch.
@@ -50,7 +51,7 @@ def wanted_cut(job: Job, model: keras.Model) -> Cut | None:
                 mend="--no-runtime.trunk-cache",
             )
         return None
-    return cut if _is_wanted(job, cut) else None
+    return TrunkOutputs(cut) if _is_wanted(job, cut) else None
 
 
 def lasting_cut(job: Job, model: keras.Model) -> Cut | None:
@@ -77,12 +78,15 @@ def _is_wanted(job: Job, cut: Cut) -> bool:
 
 
 def filled_cache(
-    job: Job, cut: Cut, split: Split, on_batch: Callable[[int, int], None]
+    job: Job,
+    trunk: TrunkOutputs,
+    split: Split,
+    on_batch: Callable[[int, int], None],
 ) -> TrunkCache:
     """The trunk's outputs for all rows of a split, computed now."""
-    lengths = token_column(split.tokenised, cut.length_column).lengths
+    lengths = token_column(split.tokenised, trunk.cut.length_column).lengths
     memory_limit = job.config.runtime.trunk_cache_memory
-    cache = TrunkCache(cut, lengths, memory_limit=memory_limit)
+    cache = TrunkCache(trunk, lengths, memory_limit=memory_limit)
     longest = int(token_column(split.tokenised, "input_ids").lengths.max())
     batches = build_dataset(
         split.tokenised,

@@ -11,7 +11,6 @@ from kerastune_llm.commands.job import Job, make_scorer
 from kerastune_llm.commands.saved import save_trained
 from kerastune_llm.commands.splits import Split
 from kerastune_llm.commands.trunk import filled_cache
-from kerastune_llm.models.trunk import Cut
 from kerastune_llm.rundir import RunDir, write_jsonl
 from kerastune_llm.training.callbacks import (
     Evaluate,
@@ -27,6 +26,7 @@ from kerastune_llm.training.interrupt import Interrupt, StoppedAtOnce
 from kerastune_llm.training.progress import Progress
 from kerastune_llm.training.scoring import Scores
 from kerastune_llm.training.tensorboard import TensorBoardLog
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 from kerastune_llm.training.workers import Workers
 
 SAMPLES = 10
@@ -103,7 +103,7 @@ class Watch:
         self._seconds, self._began = 0.0, time.monotonic()
         self._latest: Scores | None = None
         self._scorer = make_scorer(job, model) if validation else None
-        self._cut: Cut | None = None
+        self._trunk: TrunkOutputs | None = None
         self._progress = Progress(steps.total, console)
         settings = job.config.evaluation
         self._keep = KeepBest(
@@ -168,9 +168,9 @@ class Watch:
         self._checkpoints.batches = state["batches"]
         self._checkpoints.last_step = state["step"]
 
-    def keep_trunk(self, cut: Cut | None) -> None:
-        """Compute what is before the cut for the validation rows at their first use."""
-        self._cut = cut
+    def keep_trunk(self, trunk: TrunkOutputs | None) -> None:
+        """Compute its outputs for the validation rows at their first use."""
+        self._trunk = trunk
 
     def evaluate_restored(self) -> bool:
         """The evaluation a checkpoint was written before; True when it ends the run."""
@@ -262,9 +262,9 @@ class Watch:
         return self._latest.metrics
 
     def _use_trunk(self) -> None:
-        if self._cut is not None and self._scorer.trunk is None:
+        if self._trunk is not None and self._scorer.trunk is None:
             self._scorer.trunk = filled_cache(
-                self.job, self._cut, self.validation, self._progress.on_scored
+                self.job, self._trunk, self.validation, self._progress.on_scored
             )
 
     def _samples(self) -> list[dict]:

@@ -1,6 +1,5 @@
 """The frozen trunk's outputs of every row, computed once and streamed into batches."""
 
-import contextlib
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,8 +10,8 @@ import numpy as np
 
 from kerastune_llm.backend import tf
 from kerastune_llm.errors import UserError
-from kerastune_llm.models.first_token import first_token_only
-from kerastune_llm.models.trunk import PREFIX, Cut, call_model
+from kerastune_llm.models.trunk import PREFIX
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class TrunkCache:
     """What a trunk gives for every row of a dataset, in memory or on disk.
 
     Args:
-        cut: Where the trunk ends.
+        outputs: What is kept.
         lengths: Tokens of every row in the column that the outputs are as long as.
         memory_limit: Gigabytes kept in memory; more goes to a temporary file.
         folder: Where that file is made; default: the system's.
@@ -58,13 +57,13 @@ class TrunkCache:
 
     def __init__(
         self,
-        cut: Cut,
+        outputs: TrunkOutputs,
         lengths: np.ndarray,
         *,
         memory_limit: float = 2.0,
         folder: Path | None = None,
     ) -> None:
-        self.cut = cut
+        self.outputs = outputs
         self.lengths = np.asarray(lengths)
         self.memory_limit = memory_limit
         self.folder = folder
@@ -87,18 +86,7 @@ class TrunkCache:
                 `with_rows`.
             on_batch: Called with rows done and rows in all after each batch.
         """
-        spec = batches.element_spec
-        names = _used_outputs(self.cut, spec)
-        is_pooled = "last_hidden_state" not in names
-
-        def record(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            with contextlib.ExitStack() as within:
-                if is_pooled:
-                    within.enter_context(first_token_only(self.cut.model))
-                found = self.cut.record(_without_rows(batch))
-            return {name: found[name] for name in names}
-
-        function = tf.function(record, autograph=False).get_concrete_function(spec)
+        function = self.outputs.function(batches.element_spec)
         done = 0
         for batch in batches:
             rows = batch["rows"].numpy()
@@ -129,7 +117,7 @@ class TrunkCache:
         return added.prefetch(tf.data.AUTOTUNE)
 
     def _with_features(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        column = batch[self.cut.length_column]
+        column = batch[self.outputs.cut.length_column]
         length = tf.shape(column)[-1]
         dtypes = [feature.values.dtype for feature in self.features.values()]
         values = tf.numpy_function(self._gather, [batch["rows"], length], dtypes)
@@ -176,41 +164,6 @@ class TrunkCache:
                 received=f"{shape[0] * shape[1] * dtype.itemsize / GIGABYTE:.1f} GB",
                 mend="--no-runtime.trunk-cache, or TMPDIR=/another/folder",
             ) from error
-
-
-def _used_outputs(cut: Cut, spec: Mapping[str, tf.TensorSpec]) -> tuple[str, ...]:
-    """Names of the trunk's outputs that the rest of the model reads.
-
-    BERT's head reads the pooled first token alone: of every row, one vector is kept
-    instead of one for each token.
-    """
-    spec = _without_rows(spec)
-    record = tf.function(cut.record, autograph=False)
-    recorded = record.get_concrete_function(spec).structured_outputs
-    specs = {PREFIX + n: tf.TensorSpec(v.shape, v.dtype) for n, v in recorded.items()}
-
-    def logits(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return call_model(cut.model, batch, training=True).logits
-
-    arguments = {**spec, **specs}
-    function = tf.function(logits, autograph=False)
-    graph = function.get_concrete_function(arguments).graph
-    # A graph's inputs are the entries of the dict, in the order of their names.
-    inputs = dict(zip(sorted(arguments), graph.inputs, strict=False))
-    used = _upstream(graph.outputs[0].op)
-    return tuple(name for name in recorded if inputs[PREFIX + name].op.name in used)
-
-
-def _upstream(operation: tf.Operation) -> set[str]:
-    """Names of the operations that an operation depends on."""
-    found, waiting = set(), [operation]
-    while waiting:
-        current = waiting.pop()
-        if current.name not in found:
-            found.add(current.name)
-            waiting += [tensor.op for tensor in current.inputs]
-            waiting += current.control_inputs
-    return found
 
 
 def _without_rows(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -15,6 +15,7 @@ from kerastune_llm.models.trunk import PREFIX, find_cut
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model, evaluate_loss
 from kerastune_llm.training.trunk_cache import TrunkCache
+from kerastune_llm.training.trunk_outputs import TrunkOutputs
 from tests.tiny_models import VOCABULARY, spread, tiny
 
 TOKENIZER = SimpleNamespace(pad_token_id=0, pad_token_type_id=0)
@@ -60,8 +61,9 @@ def lengths_of(rows: datasets.Dataset, column: str) -> np.ndarray:
 
 
 def filled_cache(model: keras.Model, rows: datasets.Dataset, **options) -> TrunkCache:
-    cut = find_cut(model)
-    cache = TrunkCache(cut, lengths_of(rows, cut.length_column), **options)
+    trunk = TrunkOutputs(find_cut(model))
+    lengths = lengths_of(rows, trunk.cut.length_column)
+    cache = TrunkCache(trunk, lengths, **options)
     cache.fill(
         build_dataset(
             rows,
@@ -155,3 +157,14 @@ def test_scoring_with_it_is_scoring_without(case):
         answer = Classifier(model)
         kept = answer(cache.add_to(numbered, with_rows=True), rows=ROWS)
         np.testing.assert_allclose(kept, answer(numbered, rows=ROWS), atol=1e-6)
+
+
+def test_rows_of_training_and_validation_go_through_one_graph():
+    model, rows = model_of("bert-head"), rows_for("bert")
+    trunk = TrunkOutputs(find_cut(model))
+    batches = [
+        build_dataset(part, tokenizer=TOKENIZER, batch_size=BATCH, with_rows=True)
+        for part in (rows, rows.select(range(5)))
+    ]
+    first, second = (trunk.function(each.element_spec) for each in batches)
+    assert first is second
