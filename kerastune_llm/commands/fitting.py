@@ -30,11 +30,12 @@ from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
 from kerastune_llm.training.execution import CutExecutions
-from kerastune_llm.training.optimizers import build_optimizer
+from kerastune_llm.training.optimizers import RuleOptimizer, build_optimizer
 from kerastune_llm.training.precision import store_frozen
 from kerastune_llm.training.schedules import build_schedule
 from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.trunk_outputs import TrunkOutputs
+from kerastune_llm.training.used_rows import special_ids, token_matrix, used_rows
 from kerastune_llm.training.workers import own_share
 
 logger = logging.getLogger(__name__)
@@ -88,8 +89,25 @@ def compiled_model(
             weight_decay=optim.weight_decay,
             clip_norm=optim.clip_norm,
         )
+        _update_used_rows_alone(optimizer, model, job, training)
         compiled_step(model, config, optim.accumulate_steps, optimizer=optimizer)
     return model, parameters
+
+
+def _update_used_rows_alone(
+    optimizer: RuleOptimizer,
+    model: keras.Model,
+    job: Job,
+    training: Split | StreamedSplit,
+) -> None:
+    """Leave out the tokens that no training row has; of a stream none is known."""
+    matrix = token_matrix(model)
+    if matrix is None or isinstance(training, StreamedSplit):
+        return
+    special = {*job.tokenizer.all_special_ids, *special_ids(model)}
+    rows = used_rows(training.tokenised, special=special, rows=matrix.shape[0])
+    if rows is not None:
+        optimizer.use_rows(matrix, rows)
 
 
 def compiled_step(

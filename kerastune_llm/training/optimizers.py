@@ -1,12 +1,16 @@
 """One Keras optimizer for all rules: clipping, decay groups, one fused update."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError, unknown_name
 from kerastune_llm.registry import OPTIMIZERS
 from kerastune_llm.training.update_rules.rule import Pace, Weight
+from kerastune_llm.training.used_rows import UsedRows
 
 # The names the Hugging Face Trainer leaves out of weight decay (biases and norms), and
 # what Keras calls the weights of a LayerNormalization.
@@ -68,6 +72,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         self.exclude_from_weight_decay(var_names=list(no_decay))
         self._learning_rate = self._build_learning_rate(learning_rate)
         self._slots = self._no_dependency({})
+        self._used_rows: dict[str, UsedRows] = self._no_dependency({})
         self._fused_updates = self._no_dependency({})
         self._first_updates: dict[str, int] = self._no_dependency({})
         with tf.init_scope():
@@ -86,12 +91,29 @@ class RuleOptimizer(keras.optimizers.Optimizer):
                 continue
             # Keras numbers only the variables of the first call.
             self._index_dict.setdefault(key, len(self._index_dict))
-            shapes = self.rule.slots(tuple(variable.shape))
+            used, shape = self._used_rows.get(key), tuple(variable.shape)
+            shapes = self.rule.slots((len(used.rows), *shape[1:]) if used else shape)
             self._slots[key] = {
-                name: self.add_variable_from_reference(variable, name, shape=shape)
-                for name, shape in shapes.items()
+                name: self.add_variable_from_reference(variable, name, shape=own_shape)
+                for name, own_shape in shapes.items()
             }
         self._built = True
+
+    def use_rows(self, matrix: tf.Variable, rows: np.ndarray) -> None:
+        """Update some rows of a matrix alone, for the others never have a gradient.
+
+        What is remembered is of these rows, too. All are updated where those without a
+        gradient move: by weight decay, or by a rule that looks at the whole matrix.
+        Call it before the optimizer is built.
+
+        Args:
+            matrix: A variable that the model looks rows up in.
+            rows: The numbers of those it looks up, in order, int32.
+        """
+        decays = self.weight_decay and self._use_weight_decay(matrix)
+        if self.rule.is_elementwise and not decays:
+            used = UsedRows(rows, matrix.shape[0])
+            self._used_rows[self._var_key(matrix)] = used
 
     def count_updates_from(self, step: int, variables: Sequence[tf.Variable]) -> None:
         """Count the updates of these variables from the run's update `step` on.
@@ -109,6 +131,20 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     def slots_of(self, variable: tf.Variable) -> Mapping[str, tf.Variable]:
         """What is remembered of a variable, by name; nothing before it is built."""
         return self._slots.get(self._var_key(variable), {})
+
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[tuple[tf.Tensor | tf.IndexedSlices, tf.Variable]],
+        *arguments: Any,
+        **options: Any,
+    ) -> tf.Tensor:
+        """Keras' own, on the gradients of those rows that are used."""
+        pairs = []
+        for gradient, variable in grads_and_vars:
+            used = self._used_rows.get(self._var_key(variable))
+            own = used.of_gradient(gradient) if used else gradient
+            pairs.append((own, variable))
+        return super().apply_gradients(pairs, *arguments, **options)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         self._update(gradient, variable, self.learning_rate, self.iterations + 1)
@@ -132,8 +168,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         step: tf.Tensor,
     ) -> None:
         key = self._var_key(variable)
-        slots = self._slots[key]
-        value = tf.convert_to_tensor(variable)
+        slots, used = self._slots[key], self._used_rows.get(key)
+        value = used.read(variable) if used else tf.convert_to_tensor(variable)
         weight = Weight(
             value,
             tf.cast(gradient, value.dtype),
@@ -145,7 +181,10 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             self.weight_decay if self._use_weight_decay(variable) else 0.0,
         )
         new_value, new_slots = self.rule.update(weight, pace)
-        variable.assign(new_value)
+        if used:
+            used.write(variable, new_value)
+        else:
+            variable.assign(new_value)
         for name, slot in slots.items():
             slot.assign(new_slots[name])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.registry import OPTIMIZERS
 from kerastune_llm.training.update_rules.rule import Pace, Shape, Slots, Weight
@@ -33,6 +33,8 @@ class Adafactor:
 
     Source: Shazeer and Stern 2018, algorithm 4.
     """
+
+    is_elementwise: ClassVar[bool] = False
 
     decay_rate: float = -0.8
     epsilon: float = 1e-30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.registry import OPTIMIZERS
 from kerastune_llm.training.update_rules.rule import (
@@ -27,6 +27,8 @@ class Moments:
         beta_2: Share of the old mean of squared gradients that is kept.
         epsilon: Added to the corrected square root.
     """
+
+    is_elementwise: ClassVar[bool] = True
 
     beta_1: float = 0.9
     beta_2: float = 0.999

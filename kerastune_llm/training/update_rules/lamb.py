@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.registry import OPTIMIZERS
 from kerastune_llm.training.update_rules.adam import Moments
@@ -24,6 +24,8 @@ class Lamb(Moments):
 
     Source: You et al. 2020, algorithm 2, with the identity for phi.
     """
+
+    is_elementwise: ClassVar[bool] = False
 
     epsilon: float = 1e-6
 

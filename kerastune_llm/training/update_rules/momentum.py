@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kerastune_llm.registry import OPTIMIZERS
 from kerastune_llm.training.update_rules.rule import Pace, Shape, Slots, Weight
@@ -25,6 +25,8 @@ class Sgd:
 
     Source: Sutskever et al. 2013.
     """
+
+    is_elementwise: ClassVar[bool] = True
 
     momentum: float = 0.9
     use_nesterov: bool = False
@@ -55,6 +57,8 @@ class Lion:
 
     Source: Chen et al. 2023, algorithm 2.
     """
+
+    is_elementwise: ClassVar[bool] = True
 
     beta_1: float = 0.9
     beta_2: float = 0.99

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from kerastune_llm.backend import tf
@@ -42,7 +42,14 @@ class Pace(NamedTuple):
 
 
 class UpdateRule(Protocol):
-    """A frozen dataclass of hyper-parameters with two pure functions."""
+    """A frozen dataclass of hyper-parameters with two pure functions.
+
+    Attributes:
+        is_elementwise: Whether each number moves by its own gradients alone, and one
+            that never had any stays, apart from weight decay.
+    """
+
+    is_elementwise: ClassVar[bool]
 
     def slots(self, shape: Shape) -> dict[str, Shape]:
         """Names and shapes of what is remembered of a weight; all start at zero."""
