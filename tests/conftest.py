@@ -1,10 +1,15 @@
 """Scripts that run in another process are no tests; what cross-checks have measured."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.mirrored_runs import new_address
+
+# Before TensorFlow is there, and for the processes that tests start: XLA's optimisation
+# of machine code takes longer than such short runs gain by it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 collect_ignore_glob = [
     "interop/check_*.py",

@@ -147,7 +147,9 @@ def _types(node: tf.compat.v1.NodeDef) -> Iterator[int]:
             yield from value.list.type
 
 
+@functools.cache
 def _has_kernel(op: str) -> bool:
+    """Whether XLA can compute it; which does not change once kernels are registered."""
     registered = kernels.get_registered_kernels_for_op(op).kernel
     return any(kernel.device_type == _COMPILER for kernel in registered)
 
