@@ -27,10 +27,11 @@ class RuntimeConfig(Group):
             "where it gives NaN",
         )
     )
-    steps_per_execution: PositiveInt = Field(
-        1,
+    steps_per_execution: PositiveInt | None = Field(
+        None,
         description="updates that TensorFlow runs in one call, for TPUs: they need not "
-        "wait for the host; it ends early where an evaluation or a checkpoint comes",
+        "wait for the host; it ends early where an evaluation or a checkpoint comes "
+        "(default: 1, and on one device more where an update is short)",
     )
     jit: bool = Field(
         False,

@@ -79,7 +79,7 @@ def _what_changes(config: RunConfig) -> Iterator[Finding]:
 
 
 def _slow(config: RunConfig) -> Iterator[Finding]:
-    if config.runtime.steps_per_execution == 1:
+    if config.runtime.steps_per_execution in (None, 1):
         yield Finding(
             "warning",
             "the TPU waits for its host after every update",

@@ -29,7 +29,11 @@ from kerastune_llm.models.compatibility import position_limit
 from kerastune_llm.models.head_bias import label_shares
 from kerastune_llm.models.loading import load_model
 from kerastune_llm.models.surgery import ParameterTable
-from kerastune_llm.training.execution import CutExecutions
+from kerastune_llm.training.execution import (
+    CutExecutions,
+    LongerExecutions,
+    may_be_longer,
+)
 from kerastune_llm.training.optimizers import RuleOptimizer, build_optimizer
 from kerastune_llm.training.precision import store_frozen
 from kerastune_llm.training.schedules import build_schedule
@@ -130,7 +134,7 @@ def compiled_step(
         model.optimizer if optimizer is None else optimizer,
         jit=config.runtime.jit,
         accumulate_steps=parts,
-        steps_per_execution=config.runtime.steps_per_execution,
+        steps_per_execution=config.runtime.steps_per_execution or 1,
         seed=config.runtime.seed,
         use_recomputation=config.runtime.gradient_checkpointing,
     )
@@ -182,7 +186,10 @@ def fit(
     config = watch.job.config
     all_callbacks = [*watch.callbacks(), *memory_guards(config), *callbacks]
     at_once = config.runtime.steps_per_execution
-    if at_once > 1:
+    if at_once is None and may_be_longer(model, callbacks):
+        left = steps.total - resumption.batches
+        all_callbacks.append(LongerExecutions(left, all_callbacks))
+    elif at_once is not None and at_once > 1:
         all_callbacks.append(CutExecutions(at_once, all_callbacks))
     model.fit(
         own_share(batches, model.distribute_strategy),

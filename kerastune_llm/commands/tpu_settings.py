@@ -42,7 +42,7 @@ def for_tpu(config: RunConfig) -> RunConfig:
     if "precision" not in config.runtime.model_fields_set:
         logger.info("TPU: --runtime.precision mixed_bfloat16, its own numbers")
         changes["runtime"]["precision"] = "mixed_bfloat16"
-    if config.runtime.steps_per_execution == 1:
+    if config.runtime.steps_per_execution in (None, 1):
         logger.info("TPU: with --runtime.steps-per-execution 32 it waits less")
     return RunConfig.parse(merge(config.given(), changes))
 

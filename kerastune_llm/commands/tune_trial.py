@@ -44,6 +44,10 @@ class ReportEvaluations(keras.callbacks.Callback):
                 self.search.mark_pruned(self.number)
                 self.model.stop_training = True
 
+    def next_due(self, step: int) -> int | None:
+        """None: after an evaluation it is called anyway."""
+        return None
+
     def _new_scores(self) -> list[float]:
         if not self.run.history.exists():
             return []

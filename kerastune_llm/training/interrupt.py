@@ -53,6 +53,10 @@ class Interrupt(keras.callbacks.Callback):
             self.requested = True
             self.model.stop_training = True
 
+    def next_due(self, step: int) -> int | None:
+        """None: after which update it stops does not matter."""
+        return None
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         # A signal that came during the validation at the end of an epoch.
         self.on_train_batch_end(epoch)

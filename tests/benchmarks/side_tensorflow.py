@@ -26,6 +26,10 @@ class FirstStep(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.when = self.when or time.time()
 
+    def next_due(self, step: int) -> int | None:
+        """After the first update, and no other."""
+        return None if step else 1
+
 
 def configuration(spec: Spec) -> dict:
     workload = spec.workload

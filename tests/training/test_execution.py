@@ -1,5 +1,7 @@
 """Several updates in one execution: nothing about a run depends on it."""
 
+import itertools
+
 import pytest
 
 from kerastune_llm.backend import keras
@@ -12,7 +14,12 @@ from kerastune_llm.training.callbacks import (
     completed_steps,
 )
 from kerastune_llm.training.checkpointing import Checkpoints
-from kerastune_llm.training.execution import CutExecutions, finished_updates
+from kerastune_llm.training.execution import (
+    CutExecutions,
+    LongerExecutions,
+    finished_updates,
+    may_be_longer,
+)
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model
 from tests.training.one_weight import OneWeight, fit, one_weight
@@ -100,3 +107,40 @@ def test_one_step_is_keras_own():
     fit(model, steps=3, callbacks=[executions])
     assert executions.sizes == [1, 1, 1]
     assert not hasattr(model.train_function, "updates")
+
+
+def clock(durations):
+    """A clock by which updates take these seconds, all others the last of them."""
+    times = itertools.chain(durations, itertools.repeat(durations[-1]))
+    now = 0.0
+    while True:
+        yield now
+        now += next(times)
+        yield now
+
+
+@pytest.mark.parametrize(
+    ("durations", "size"),
+    [
+        ([0.03, 0.008], 12),
+        ([0.03, 0.0001], 64),
+        ([0.03, 0.06], 1),
+        # Tracing the step again takes longer than it spares.
+        ([3.0, 0.008], 1),
+    ],
+)
+def test_short_updates_go_together_where_that_is_worth_it(durations, size):
+    records, executions = [], Executions()
+    log = MetricsLog(records.append, steps_per_epoch=200)
+    longer = LongerExecutions(200, [log], clock=clock(durations).__next__)
+    fit(one_weight(), steps=200, callbacks=[log, executions, longer])
+    assert executions.sizes[:11] == [1] * 11
+    assert executions.sizes[11] == size
+    assert [record["step"] for record in records] == list(range(1, 201))
+
+
+def test_a_callback_of_the_user_s_own_is_called_after_every_update():
+    model = one_weight()
+    assert may_be_longer(model, [Thaw([frozenset()], every=4)])
+    assert may_be_longer(model, [keras.callbacks.TerminateOnNaN()]) is False
+    assert may_be_longer(model, [keras.callbacks.CSVLogger("epochs.csv")])
