@@ -171,6 +171,9 @@ class Watch:
     def keep_trunk(self, trunk: TrunkOutputs | None) -> None:
         """Compute its outputs for the validation rows at their first use."""
         self._trunk = trunk
+        if trunk is not None and self._scorer is not None:
+            # A trunk of an encoder-decoder ends after its encoder, or further on.
+            self._scorer.keep_encoded(self.job.config.runtime.trunk_cache_memory)
 
     def evaluate_restored(self) -> bool:
         """The evaluation a checkpoint was written before; True when it ends the run."""

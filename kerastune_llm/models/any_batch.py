@@ -9,7 +9,7 @@ hardly do.
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from kerastune_llm.backend import tf, transformers  # isort: skip
+from kerastune_llm.backend import keras, tf, transformers  # isort: skip
 
 from transformers.generation import tf_utils
 from transformers.models.t5 import modeling_tf_t5
@@ -150,3 +150,15 @@ class _TensorFlow:
                 sizes[last + i] if shape[i] is None else shape[i] for i in range(rank)
             ]
         return tf.broadcast_to(values, shape)
+
+
+def obstacle_to_graphs(model: keras.Model) -> str | None:
+    """Why this model's generation runs only uncompiled; `None` when it compiles."""
+    settings = model.generation_config
+    if not model.supports_xla_generation:
+        return f"transformers cannot compile {type(model).__name__}"
+    if settings.no_repeat_ngram_size:
+        return f"the model sets no_repeat_ngram_size={settings.no_repeat_ngram_size}"
+    if has_bad_phrases(settings):
+        return "the model's bad_words_ids hold phrases of several tokens"
+    return None

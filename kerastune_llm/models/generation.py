@@ -17,11 +17,12 @@ import numpy as np
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.any_batch import (
-    has_bad_phrases,
+    obstacle_to_graphs,
     open_batches,
     processors_for_any_batch,
 )
 from kerastune_llm.models.as_written import as_written
+from kerastune_llm.models.kept_encoder import KeptEncoder, as_outputs
 from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.sequence_scores import end_token_ids, sequence_scores
 
@@ -89,7 +90,7 @@ class Generator:
         self.batch_size = batch_size
         self.max_input_tokens = max_input_tokens
         self._pad_token_id = _pad_token_id(model)
-        obstacle = _obstacle(model)
+        obstacle = obstacle_to_graphs(model)
         if obstacle:
             logger.warning("Generation will be slow, uncompiled: %s.", obstacle)
         strategy = model.distribute_strategy
@@ -98,20 +99,30 @@ class Generator:
             jit = bool(tf.config.list_logical_devices("GPU"))
         # A TPU compiles by itself what it runs.
         self._is_static = jit or is_tpu
+        self._jit = jit and not is_tpu
+        self._can_be_graph = obstacle is None
         spec = tf.TensorSpec([None, None], tf.int32)
-        self._function = tf.function(
-            where_weights_are(strategy, self.generate),
-            input_signature=None if self._is_static else [spec] * 2,
-            jit_compile=jit and not is_tpu,
-            autograph=False,
-        )
-        self._generate = self.generate if obstacle else self._function
+        self._use_graph(spec, spec)
+        self._encoder: KeptEncoder | None = None
         # Elsewhere one for all shapes: it is run once a batch, not once a token.
         self._score = tf.function(
             where_weights_are(strategy, partial(sequence_scores, model)),
             input_signature=None if is_tpu else [spec] * 3,
             autograph=False,
         )
+
+    def keep_encoded(self, gigabytes: float) -> None:
+        """Keep what the encoder gives for inputs that may come again.
+
+        Call it where the encoder does not train: what is generated stays the same.
+
+        Args:
+            gigabytes: Kept at most.
+        """
+        limit, is_static = gigabytes * 2**30, self._is_static
+        self._encoder = KeptEncoder(self.model, limit, is_static=is_static)
+        spec = tf.TensorSpec([None, None], tf.int32)
+        self._use_graph(spec, spec, self._encoder.spec)
 
     def __call__(
         self,
@@ -161,7 +172,8 @@ class Generator:
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             batch = self._pad([inputs[row] for row in rows])
-            generated = self._generate(*map(tf.constant, batch))
+            encoded = [self._encoder(*batch)] if self._encoder else []
+            generated = self._generate(*map(tf.constant, batch), *encoded)
             scores = np.ones(len(rows))
             if with_scores:
                 kept = generated[:, : self.max_new_tokens + 1]
@@ -178,12 +190,19 @@ class Generator:
         """How many graphs have been made so far: one, or one for each bucket."""
         return self._function.experimental_get_tracing_count()
 
-    def generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+    def generate(
+        self,
+        input_ids: tf.Tensor,
+        attention_mask: tf.Tensor,
+        encoded: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Generate one padded batch of any size, for use inside a graph of the caller.
 
         Args:
             input_ids: int32 `[batch, length]`.
             attention_mask: 1 where there is a token, int32 `[batch, length]`.
+            encoded: What the encoder gives for them, `[batch, length, width]`, where it
+                is known.
 
         Returns:
             int32 `[batch, generated length]`: the start token, the generated ids, the
@@ -191,6 +210,7 @@ class Generator:
         """
         settings = self.model.generation_config
         is_single = self.max_new_tokens < _FEWEST
+        known = {} if encoded is None else {"encoder_outputs": as_outputs(encoded)}
         with open_batches():
             generated = as_written(
                 self.model.generate,
@@ -203,8 +223,19 @@ class Generator:
                 do_sample=False,
                 return_dict_in_generate=False,
                 **processors_for_any_batch(settings, self.max_new_tokens),
+                **known,
             )
         return generated[:, : self.max_new_tokens + 1] if is_single else generated
+
+    def _use_graph(self, *signature: tf.TensorSpec) -> None:
+        """Have one graph of `generate` for all shapes, or one for each."""
+        self._function = tf.function(
+            where_weights_are(self.model.distribute_strategy, self.generate),
+            input_signature=None if self._is_static else signature,
+            jit_compile=self._jit,
+            autograph=False,
+        )
+        self._generate = self._function if self._can_be_graph else self.generate
 
     def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         if not all(len(sequence) for sequence in sequences):
@@ -250,18 +281,6 @@ def bucket_length(length: int, *, limit: int) -> int:
     (64, 320)
     """
     return min(next((size for size in BUCKETS if size >= length), limit), limit)
-
-
-def _obstacle(model: keras.Model) -> str | None:
-    """Why this model's generation runs only uncompiled; `None` when it compiles."""
-    settings = model.generation_config
-    if not model.supports_xla_generation:
-        return f"transformers cannot compile {type(model).__name__}"
-    if settings.no_repeat_ngram_size:
-        return f"the model sets no_repeat_ngram_size={settings.no_repeat_ngram_size}"
-    if has_bad_phrases(settings):
-        return "the model's bad_words_ids hold phrases of several tokens"
-    return None
 
 
 def _pad_token_id(model: keras.Model) -> int:

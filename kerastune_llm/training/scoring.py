@@ -73,7 +73,7 @@ class Scorer:
 
     Attributes:
         trunk: What a frozen trunk gives for the rows, where they are scored again and
-            again. Texts are generated without it.
+            again. Texts are generated without it; see `keep_encoded`.
     """
 
     def __init__(
@@ -106,6 +106,15 @@ class Scorer:
             )
         else:
             self._classifier = Classifier(model)
+
+    def keep_encoded(self, gigabytes: float) -> None:
+        """Run an encoder that does not train once only for rows scored again and again.
+
+        Args:
+            gigabytes: Of what it gives, kept at most.
+        """
+        if self.as_text:
+            self._generator.keep_encoded(gigabytes)
 
     def answer(
         self,

@@ -8,6 +8,7 @@ import pytest
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.generation import Generator
+from kerastune_llm.models.torch_layout import torch_parameters
 from tests.tiny_models import SEQ2SEQ, spread, tiny
 
 INPUTS = [[7, 9, 2], [11, 12, 13, 14, 15, 16, 17, 18, 19, 2], [31, 2]]
@@ -50,6 +51,39 @@ def check_equals_eager(name: str, num_beams: int, *, jit: bool) -> None:
     ]
     assert generator(INPUTS) == expected
     assert len({tuple(ids) for ids in expected}) > 1
+
+
+def forget_encoder(model: keras.Model) -> None:
+    """Set the encoder's weights to zero, the shared embeddings aside."""
+    for name, parameter in torch_parameters(model).items():
+        if "encoder." in name:
+            parameter.variable.assign(tf.zeros_like(parameter.variable))
+
+
+@pytest.mark.parametrize(("name", "num_beams"), [("t5", 1), ("t5", 3), ("bart", 1)])
+def test_from_a_kept_encoder_the_same_is_generated(name, num_beams):
+    model = small(name)
+    options = {"max_new_tokens": 6, "num_beams": num_beams, "batch_size": 2}
+    expected = Generator(model, **options)(INPUTS + LONGER)
+    generator = Generator(model, **options)
+    generator.keep_encoded(1.0)
+    assert generator(INPUTS + LONGER) == expected
+    assert generator.graphs == 1
+    forget_encoder(model)
+    assert generator(INPUTS + LONGER) == expected
+    assert generator(INPUTS[:1]) == Generator(model, **options)(INPUTS[:1])
+
+
+def test_what_is_beyond_the_limit_is_computed_again():
+    model = small("t5")
+    generator = Generator(model, max_new_tokens=6, batch_size=1)
+    # The longest comes first: 16 positions of 16 numbers, of 4 bytes each.
+    generator.keep_encoded((16 * 16 * 4 + 1) / 2**30)
+    before = generator(INPUTS)
+    forget_encoder(model)
+    after, without = generator(INPUTS), Generator(model, max_new_tokens=6)(INPUTS)
+    assert after[1] == before[1] != without[1]
+    assert [after[0], after[2]] == [without[0], without[2]] != [before[0], before[2]]
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
