@@ -73,8 +73,11 @@ def used_rows(
     is_used = np.zeros(rows, bool)
     is_used[list(special)] = True
     for name in ("input_ids", "labels"):
-        if isinstance(tokenised.features[name], datasets.List):
-            ids = token_column(tokenised, name).values
+        if not isinstance(tokenised.features[name], datasets.List):
+            continue
+        ids = token_column(tokenised, name).values
+        # Sets of labels are lists of 0 and 1, as floats.
+        if ids.dtype.kind == "i":
             is_used[ids[ids >= 0]] = True
     found = np.flatnonzero(is_used).astype(np.int32)
     return found if len(found) <= _MOST * rows else None

@@ -106,6 +106,7 @@ def test_rows_are_those_of_inputs_targets_and_marks():
     assert used_rows(rows.select([0]), special=set(range(12)), rows=13) is None
 
 
-def test_a_class_is_no_id():
-    rows = datasets.Dataset.from_dict({"input_ids": [[5]], "labels": [7]})
+@pytest.mark.parametrize("label", [7, 0.5, [0.0, 1.0]])
+def test_a_label_is_no_id(label):
+    rows = datasets.Dataset.from_dict({"input_ids": [[5]], "labels": [label]})
     assert used_rows(rows, special=set(), rows=64).tolist() == [5]
