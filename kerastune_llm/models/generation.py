@@ -190,27 +190,28 @@ class Generator:
         """How many graphs have been made so far: one, or one for each bucket."""
         return self._function.experimental_get_tracing_count()
 
-    def generate(
-        self,
-        input_ids: tf.Tensor,
-        attention_mask: tf.Tensor,
-        encoded: tf.Tensor | None = None,
-    ) -> tf.Tensor:
+    def generate(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
         """Generate one padded batch of any size, for use inside a graph of the caller.
 
         Args:
             input_ids: int32 `[batch, length]`.
             attention_mask: 1 where there is a token, int32 `[batch, length]`.
-            encoded: What the encoder gives for them, `[batch, length, width]`, where it
-                is known.
 
         Returns:
             int32 `[batch, generated length]`: the start token, the generated ids, the
             end mark where it came, and padding.
         """
+        return self._generated(input_ids, attention_mask)
+
+    def _generated(
+        self, input_ids: tf.Tensor, attention_mask: tf.Tensor, *encoded: tf.Tensor
+    ) -> tf.Tensor:
+        """What `generate` gives, from the encoder's hidden states if they are known."""
         settings = self.model.generation_config
         is_single = self.max_new_tokens < _FEWEST
-        known = {} if encoded is None else {"encoder_outputs": as_outputs(encoded)}
+        options = processors_for_any_batch(settings, self.max_new_tokens)
+        for hidden in encoded:
+            options["encoder_outputs"] = as_outputs(hidden)
         with open_batches():
             generated = as_written(
                 self.model.generate,
@@ -222,20 +223,19 @@ class Generator:
                 num_return_sequences=1,
                 do_sample=False,
                 return_dict_in_generate=False,
-                **processors_for_any_batch(settings, self.max_new_tokens),
-                **known,
+                **options,
             )
         return generated[:, : self.max_new_tokens + 1] if is_single else generated
 
     def _use_graph(self, *signature: tf.TensorSpec) -> None:
         """Have one graph of `generate` for all shapes, or one for each."""
         self._function = tf.function(
-            where_weights_are(self.model.distribute_strategy, self.generate),
+            where_weights_are(self.model.distribute_strategy, self._generated),
             input_signature=None if self._is_static else signature,
             jit_compile=self._jit,
             autograph=False,
         )
-        self._generate = self._function if self._can_be_graph else self.generate
+        self._generate = self._function if self._can_be_graph else self._generated
 
     def _cut(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         if not all(len(sequence) for sequence in sequences):
