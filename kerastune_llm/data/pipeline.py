@@ -112,7 +112,7 @@ def build_dataset(
     batches = _through_datasets(plan, collate, counts)
     if isinstance(collate, Collate) and batching == "fixed":
         batches = batches.map(partial(with_static_shapes, collate.shapes(batch_size)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return prefetched(batches)
 
 
 @dataclass(frozen=True)
@@ -269,6 +269,17 @@ def shaped(flat: dict[str, tf.Tensor], has_text_labels: bool) -> dict[str, tf.Te
         lengths, tf.shape(batch["input_ids"])[1], dtype=tf.int32
     )
     return batch
+
+
+def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The batches made ahead, by a thread a core, without tf.data's tuner of that.
+
+    The tuner sleeps ever longer, up to a minute, and the end of an iterator may have to
+    wait until it wakes: at the end of every evaluation.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def with_static_shapes(

@@ -31,7 +31,7 @@ from kerastune_llm.data.downloads import local_file
 from kerastune_llm.data.encoding import COUNTS, Encoder, encode, encoded_features
 from kerastune_llm.data.labels import label_set, names_of
 from kerastune_llm.data.packing import PackedCollate
-from kerastune_llm.data.pipeline import shaped, with_static_shapes
+from kerastune_llm.data.pipeline import prefetched, shaped, with_static_shapes
 from kerastune_llm.data.problems import Problems
 from kerastune_llm.data.rows import Table, canonical_rows
 from kerastune_llm.data.sources import file_tables
@@ -160,7 +160,7 @@ class Stream:
         if batching == "fixed":
             shapes = example.shapes(batch_size)
             batches = batches.map(partial(with_static_shapes, shapes))
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return prefetched(batches)
 
     def _arrays(
         self,

@@ -174,6 +174,11 @@ def test_the_users_random_numbers_stay():
     assert random.random() == expected
 
 
+def test_no_iterator_waits_for_a_tuner_at_its_end():
+    batches = build(tokens(12)).repeat().map(lambda batch: batch)
+    assert batches.options().autotune.enabled is False
+
+
 def test_plain_fit():
     config = transformers.BertConfig(
         vocab_size=64,
