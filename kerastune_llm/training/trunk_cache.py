@@ -11,7 +11,7 @@ import numpy as np
 from kerastune_llm.backend import tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.trunk import PREFIX
-from kerastune_llm.training.trunk_outputs import TrunkOutputs
+from kerastune_llm.training.trunk_outputs import TrunkOutputs, without_rows
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class TrunkCache:
         """
         added = batches.map(self._with_features, num_parallel_calls=tf.data.AUTOTUNE)
         if not with_rows:
-            added = added.map(_without_rows)
+            added = added.map(without_rows)
         return added.prefetch(tf.data.AUTOTUNE)
 
     def _with_features(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -164,7 +164,3 @@ class TrunkCache:
                 received=f"{shape[0] * shape[1] * dtype.itemsize / GIGABYTE:.1f} GB",
                 mend="--no-runtime.trunk-cache, or TMPDIR=/another/folder",
             ) from error
-
-
-def _without_rows(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {name: value for name, value in batch.items() if name != "rows"}

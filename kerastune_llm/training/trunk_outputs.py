@@ -33,7 +33,7 @@ class TrunkOutputs:
         Args:
             spec: Of the batches: a dataset's `element_spec`; `rows` is not looked at.
         """
-        own = _without_rows(spec)
+        own = without_rows(spec)
         key = tuple(own.items())
         if key not in self._functions:
             self._functions[key] = self._traced(own)
@@ -46,7 +46,7 @@ class TrunkOutputs:
             record = self._record(spec, for_first_token=False)
 
         def outputs(batch: Batch) -> dict[str, tf.Tensor]:
-            found = record(_without_rows(batch))
+            found = record(without_rows(batch))
             return {name: found[name] for name in names}
 
         return outputs
@@ -95,5 +95,6 @@ def _upstream(operation: tf.Operation) -> set[str]:
     return found
 
 
-def _without_rows(batch: Mapping) -> dict:
+def without_rows(batch: Mapping) -> dict:
+    """A batch, or the specs of one, as the model is called with it."""
     return {name: value for name, value in batch.items() if name != "rows"}

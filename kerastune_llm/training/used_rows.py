@@ -71,7 +71,8 @@ def used_rows(
         `None` where so many rows are read that it is not worth telling them apart.
     """
     is_used = np.zeros(rows, bool)
-    is_used[list(special)] = True
+    # A tokenizer may know marks that the model has no row for.
+    is_used[[number for number in special if 0 <= number < rows]] = True
     for name in ("input_ids", "labels"):
         if not isinstance(tokenised.features[name], datasets.List):
             continue

@@ -102,6 +102,7 @@ def test_rows_are_those_of_inputs_targets_and_marks():
     found = used_rows(rows, special={0, 2}, rows=64)
     assert found.tolist() == [0, 1, 2, 5, 7, 9, 11]
     assert found.dtype == np.int32
+    assert used_rows(rows, special={0, 2, 64}, rows=64).tolist() == found.tolist()
     assert used_rows(rows, special={0, 2}, rows=12).tolist() == found.tolist()
     assert used_rows(rows.select([0]), special=set(range(12)), rows=13) is None
 
