@@ -46,11 +46,11 @@ $(INTEROP)/.installed: constraints-interop.txt
 train: setup $(if $(filter minilm,$(MODEL)),minilm)  ## train TASK [MODEL] [METHOD] [ARGS]
 	$(BIN)/kerastune train $(TASK) $(if $(MODEL),--model $(MODEL)) $(if $(METHOD),--method $(METHOD)) $(ARGS)
 
-test: setup minilm  ## the tests that need no PyTorch
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m 'not interop and not slow' $(ARGS)
+test: setup minilm  ## the quick tests that need no PyTorch
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not interop and not slow and not long' $(ARGS)
 
-test-all: setup minilm interop  ## every test, PyTorch cross-checks too
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+test-all: setup minilm interop  ## every test, PyTorch cross-checks too (an hour)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 notebooks: setup minilm  ## run every notebook on the starter
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/test_notebooks.py $(ARGS)

@@ -89,7 +89,7 @@ def test_the_guard_ends_a_run_above_its_limit():
         MemoryGuard(1024).on_train_batch_end(0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_limit_is_kept_and_a_batch_above_it_ends_with_what_fits(tmp_path):
     """Real processes and real memory: the same limit for both."""
     command = [sys.executable, "-m", "kerastune_llm.cli", "train", "squad"]

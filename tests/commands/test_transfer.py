@@ -111,7 +111,7 @@ def test_a_head_does_not_transfer_to_other_labels(own_task, tmp_path, capsys):
     assert "cola: unacceptable, acceptable; liked: no, yes" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_are_scored_across_and_a_stopped_study_goes_on(
     own_task, tmp_path, capsys
 ):

@@ -39,7 +39,7 @@ each_model = pytest.mark.parametrize("name", MODELS)
 every_model = pytest.mark.parametrize(
     "name",
     [*MODELS, "albert"]
-    + [pytest.param(n, marks=pytest.mark.slow) for n in OTHERS if n != "albert"],
+    + [pytest.param(n, marks=pytest.mark.long) for n in OTHERS if n != "albert"],
 )
 each_merged = pytest.mark.parametrize("method", MERGED)
 each_method = pytest.mark.parametrize("method", DELTAS)
@@ -214,7 +214,7 @@ def test_removing_it_gives_the_old_output(method):
     ("name", "method"),
     [("t5", "lora")]
     + [
-        pytest.param(name, method, marks=pytest.mark.slow)
+        pytest.param(name, method, marks=pytest.mark.long)
         for name in ("t5", "bart")
         for method in DELTAS
         if (name, method) != ("t5", "lora")

@@ -75,7 +75,7 @@ def test_training_keeps_to_the_method(name, method):
     check_moves_what_it_trains(model, name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("method", [Head(), LastN(blocks=1)])
 @pytest.mark.parametrize("name", [*SEQ2SEQ, *CLASSIFIERS])
 def test_training_keeps_to_the_method_everywhere(name, method):

@@ -126,12 +126,12 @@ def test_blocks_join_from_the_top(name):
     assert stages_of(name, model)[-1] == layout.names - layout.fixed
 
 
-SLOW = pytest.mark.slow
+LONG = pytest.mark.long
 
 
 @pytest.mark.parametrize(
     "name",
-    ["bert"] + [pytest.param(n, marks=SLOW) for n in STAGES if n != "bert"],
+    ["bert"] + [pytest.param(n, marks=LONG) for n in STAGES if n != "bert"],
 )
 def test_weights_move_in_their_turn_and_are_bit_equal_until_then(name):
     model = tiny(name, **DEPTHS[name])
@@ -180,7 +180,7 @@ def test_the_first_update_of_a_thawed_weight_is_as_long_as_any_first_one():
         known = stage
 
 
-@SLOW
+@LONG
 def test_the_package_s_step_is_the_same_with_jit():
     ends = []
     for jit in (False, True):
@@ -260,7 +260,7 @@ def test_a_refusal_leaves_the_model_as_it_was(options, message):
     assert [variable.name for variable in model.trainable_variables] == names
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_replicas_thaw_as_one():
     script = Path(__file__).with_name("gradual_replicas.py")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)

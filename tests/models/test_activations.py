@@ -122,9 +122,9 @@ def traced_and_estimated(
     ("name", "method"),
     [
         ("bert", "full"),
-        pytest.param("bert", "lora", marks=pytest.mark.slow),
+        pytest.param("bert", "lora", marks=pytest.mark.long),
         *(
-            pytest.param(name, method, marks=pytest.mark.slow)
+            pytest.param(name, method, marks=pytest.mark.long)
             for name in LAYERS
             if name != "bert"
             for method in ("full", "lora")
@@ -147,7 +147,7 @@ def test_one_block_more_keeps_what_the_formula_says(name, method):
 
 
 @pytest.mark.parametrize(
-    "name", ["bert", pytest.param("t5 decoder", marks=pytest.mark.slow)]
+    "name", ["bert", pytest.param("t5 decoder", marks=pytest.mark.long)]
 )
 def test_a_recomputed_block_keeps_what_goes_into_it(name):
     traced, estimated = zip(

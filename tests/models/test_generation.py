@@ -105,14 +105,14 @@ def test_a_graph_equals_eager(name, num_beams, jit):
     check_equals_eager(name, num_beams, jit=jit)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("num_beams", [1, 3])
 @pytest.mark.parametrize("name", sorted(SEQ2SEQ))
 def test_a_graph_equals_eager_everywhere(name, num_beams):
     check_equals_eager(name, num_beams, jit=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["bart", "mt5", "pegasus"])
 def test_xla_equals_eager_of_other_kinds(name):
     check_equals_eager(name, 1, jit=True)

@@ -148,14 +148,14 @@ def train(name, model, output):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", WITH_HEAD)
 def test_a_tiny_encoder_trains(name, encoder, tmp_path):
     result = train(name, encoder, tmp_path / "run")
     assert get_task(name).best_metric in result.metrics
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_a_tiny_t5_trains(name, writer, tmp_path):
     result = train(name, writer, tmp_path / "run")

@@ -100,7 +100,7 @@ def test_parts_train_as_the_whole(jit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "seq2seq"])
-@pytest.mark.parametrize("replicas", [1, 4])
+@pytest.mark.parametrize("replicas", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_every_split_trains_alike(kind, replicas):
     script = Path(__file__).with_name("split_batches.py")
     done = subprocess.run(
@@ -110,7 +110,10 @@ def test_every_split_trains_alike(kind, replicas):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "replicas"), [("classification", 2), ("seq2seq", 4)])
+@pytest.mark.parametrize(
+    ("kind", "replicas"),
+    [("classification", 2), pytest.param("seq2seq", 4, marks=pytest.mark.long)],
+)
 def test_replicas_score_every_row_once(kind, replicas):
     script = Path(__file__).with_name("score_replicas.py")
     done = subprocess.run(

@@ -28,7 +28,7 @@ ROUNDINGS = 20
 BLOCKS = 6
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.real_data,
     pytest.mark.skipif(not COLA.is_dir(), reason=f"no real data in {COLA}"),
     pytest.mark.skipif(

@@ -103,7 +103,7 @@ def test_xla_is_refused():
         losses(tf.distribute.get_strategy(), jit=True, use_recomputation=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_goes_the_same_way_on_two_replicas():
     script = Path(__file__).with_name("recompute_replicas.py")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)

@@ -31,7 +31,7 @@ TOLERANCE = 1e-5
 
 def case(name: str, method: str) -> object:
     is_quick = (name, method) in QUICK
-    return pytest.param(name, method, marks=() if is_quick else pytest.mark.slow)
+    return pytest.param(name, method, marks=() if is_quick else pytest.mark.long)
 
 
 each_case = pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_all_steps_of_a_method_compile_and_agree(name, method, record_property):
         assert difference(in_graph[step], compiled[step]) < TOLERANCE, step
 
 
-@pytest.mark.parametrize("name", ["bert", pytest.param("t5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["bert", pytest.param("t5", marks=pytest.mark.long)])
 def test_a_whole_batch_compiles_and_agrees(name):
     in_graph, _ = results(made(name, "lora", use_fused=True), 1, jit=False)
     compiled, calls = results(made(name, "lora", use_fused=True), 1, jit=True)
