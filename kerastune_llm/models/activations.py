@@ -37,7 +37,7 @@ Uses = Mapping[Stack, tuple[Use, ...]]
 
 _T5_TYPES = ("t5", "mt5", "umt5", "longt5")
 # Tensors kept inside an activation function besides its output.
-_INSIDE = {"relu": 0, "tanh": 0, "silu": 1, "swish": 1, "gelu": 3, "gelu_new": 4}
+_INSIDE = {"relu": 0, "tanh": 0, "silu": 1, "swish": 1, "gelu": 1, "gelu_new": 1}
 _INSIDE_OTHERS = 3
 
 
@@ -191,10 +191,10 @@ def _attention(sizes: Sizes, use: Use, queries: int, keys: int) -> tuple[int, in
 def _feed_forward(sizes: Sizes, use: Use, length: int) -> tuple[int, int]:
     """Floats and mask bytes of a feed-forward sublayer, its norm included.
 
-    Inside the activation function TensorFlow keeps `_INSIDE` tensors: for "gelu" x / 2,
-    x / sqrt(2) and erfc. Its output is kept as a factor of the gate, by the gradient of
-    relu, or as input of the projection behind it where that trains; where T5 drops some
-    of it, the input is another tensor.
+    Inside the activation function TensorFlow keeps `_INSIDE` tensors, its input where
+    it is one of `quick_activations`. Its output is kept as a factor of the gate, by the
+    gradient of relu, or as input of the projection behind it where that trains; where
+    T5 drops some of it, the input is another tensor.
     """
     trains = use == "trained"
     is_input = trains and not sizes.is_t5

@@ -17,6 +17,7 @@ from kerastune_llm.models.first_token import first_token_only
 from kerastune_llm.models.labelled_tokens import labelled_tokens_only
 from kerastune_llm.models.layout import Layout, layout_of
 from kerastune_llm.models.packed import call_packed, is_packed
+from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.stacks import base_of, last_before_head
 from kerastune_llm.models.torch_layout import torch_parameters
 
@@ -69,6 +70,7 @@ class Cut:
         found: Features = {}
         with contextlib.ExitStack() as changed:
             changed.enter_context(self._recorded(found))
+            changed.enter_context(quick_activations(self.model))
             call_as_written(self.model, batch, training=False)
         return found
 

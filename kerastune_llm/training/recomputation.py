@@ -18,6 +18,7 @@ from kerastune_llm.errors import UserError
 from kerastune_llm.models.as_written import as_written
 from kerastune_llm.models.attributes import replaced, with_attributes
 from kerastune_llm.models.layout import layout_of
+from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.training.dropout import Draws
 
@@ -129,8 +130,13 @@ class _Recomputed:
     ) -> Any:
         # By the layer, not by `call` alone: Keras has to know of its precision, and
         # that it is in training, in the backward pass too.
-        with replaced(self._block, "call", self._call), draws.installed(self._block):
-            return as_written(self._block, *arguments, **options)
+        block = self._block
+        with (
+            replaced(block, "call", self._call),
+            draws.installed(block),
+            quick_activations(block),
+        ):
+            return as_written(block, *arguments, **options)
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
+from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.replicas import where_weights_are
 from kerastune_llm.models.trunk import call_model
 from kerastune_llm.training.accumulation import Batch, accumulate
@@ -187,19 +189,24 @@ def loss_sum(
     count = tf.reduce_sum(tf.cast(mask, tf.float32))
     if is_label_sets(labels):
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = call_model(model, inputs, training=training).logits
+        logits = _outputs(model, inputs, training=training).logits
         losses = label_set_losses(labels, logits)
         return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
     if is_text(labels):
         # Transformers' mean over no token is 0/0: give it some, and count none.
         given = tf.where(mask, labels, IGNORED)
         labels = tf.where(count > 0, given, tf.zeros_like(labels))
-        loss = call_model(model, {**batch, "labels": labels}, training=training).loss
+        loss = _outputs(model, {**batch, "labels": labels}, training=training).loss
         return tf.reduce_mean(tf.cast(loss, tf.float32)) * count, count
     labels = tf.where(mask, labels, tf.zeros_like(labels))
-    loss = call_model(model, {**batch, "labels": labels}, training=training).loss
+    loss = _outputs(model, {**batch, "labels": labels}, training=training).loss
     losses = tf.reshape(tf.cast(loss, tf.float32), tf.shape(labels))
     return tf.reduce_sum(losses * tf.cast(mask, tf.float32)), count
+
+
+def _outputs(model: keras.Model, batch: Batch, *, training: bool) -> Any:
+    with quick_activations(model):
+        return call_model(model, batch, training=training)
 
 
 def evaluate_loss(model: keras.Model, batches: tf.data.Dataset) -> float:

@@ -185,7 +185,7 @@ def describe(
         if work is not None:
             found["tokens"] = found["rate"] * work.tokens
             # Of what is kept from an earlier epoch nothing is computed in a step.
-            if workload.measure == "steady":
+            if workload.measure == "steady" and found["matrix"]:
                 share = found["rate"] * work.flops / found["matrix"]
                 found["utilisation"] = 100 * share
         return found

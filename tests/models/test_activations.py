@@ -9,6 +9,7 @@ from kerastune_llm.backend import keras, tf, transformers
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.models.activations import activation_bytes, sizes_of, uses_of
 from kerastune_llm.models.layout import layout_of
+from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.surgery import shapes_only, trainable_names
 from kerastune_llm.training.dropout import dropout_from
 from kerastune_llm.training.recomputation import recomputed
@@ -72,6 +73,7 @@ def kept(model: keras.Model, *, use_recomputation: bool) -> dict:
         if use_recomputation:
             draws = within.enter_context(dropout_from(model, 0))
             within.enter_context(recomputed(model, draws))
+        within.enter_context(quick_activations(model))
         loss = model({"input_ids": ids, "labels": labels}, training=True).loss
     forward = set(graph.get_operations())
     gradients = tf.gradients(loss, model.trainable_variables)
