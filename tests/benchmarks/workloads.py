@@ -151,6 +151,7 @@ WORKLOADS = {
             "W8",
             "SQuAD, head, against the guides' recipe",
             method="head",
+            measure="whole",
             goal=5.0,
             rival="guide",
             learning_rate=1e-3,

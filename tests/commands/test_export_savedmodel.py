@@ -22,7 +22,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lora_run_answers_as_predict_does(tmp_path):
     run, rows, answers = (tmp_path / name for name in ("run", "rows.jsonl", "a.jsonl"))
     rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -81,7 +81,7 @@ def test_a_pair_by_a_head(encoder, tmp_path):
     assert kerastune_llm.evaluate(output) == result.metrics
 
 
-@pytest.mark.parametrize("task", ["stsb", "tags"])
+@pytest.mark.parametrize("task", [pytest.param("stsb", marks=pytest.mark.long), "tags"])
 def test_as_text(task, tmp_path):
     output = tmp_path / "run"
     result = run(task, "starter", output)

@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_on_another_machine(
     assert "This run is finished" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_several_workers_the_first_writes_and_all_read(job, monkeypatch, tmp_path):
     address = f"gs://{BUCKET}/runs/workers"
     config = tmp_path / "config.json"

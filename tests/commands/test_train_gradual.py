@@ -9,10 +9,8 @@ from kerastune_llm.cli import main
 from kerastune_llm.models.sources import STARTER_FOLDER
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "task", ["squad", pytest.param("cola", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("task", ["cola", "squad"])
 def test_a_run_thaws_in_stages_and_counts_every_update(task, tmp_path):
     output = tmp_path / "run"
     code = main(

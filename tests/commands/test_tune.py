@@ -252,7 +252,7 @@ def write_job(folder: Path, **changed) -> list[str]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_trial_and_one_that_is_behind_and_stops_early(tmp_path, capsys):
     argv, folder = write_job(tmp_path), tmp_path / "study"
     assert main([*argv, "--trials", "1"]) == 0, capsys.readouterr().out

@@ -164,6 +164,7 @@ def test_each_stage_has_an_equal_share_of_the_run():
     assert (len(thaw.stages), thaw.every) == (12, 2**18 // 12)
 
 
+@pytest.mark.long
 def test_the_first_update_of_a_thawed_weight_is_as_long_as_any_first_one():
     """Adam's first update is `rate * g / |g|` whatever the gradient.
 

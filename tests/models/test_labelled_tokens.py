@@ -34,7 +34,9 @@ def loss_and_gradients(model: keras.Model, *, is_open: bool) -> list[np.ndarray]
     return [tensor.numpy() for tensor in graph(batch)]
 
 
-@pytest.mark.parametrize("name", ["t5-untied", "bart", "led"])
+@pytest.mark.parametrize(
+    "name", ["t5-untied", "bart", pytest.param("led", marks=pytest.mark.long)]
+)
 def test_loss_and_gradients_are_those_of_all_tokens(name):
     model = spread(tiny(name), 0.3)
     shape, *expected = loss_and_gradients(model, is_open=False)

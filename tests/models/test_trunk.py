@@ -6,6 +6,7 @@ import pytest
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.methods.apply import apply_method
 from kerastune_llm.models.layout import layout_of
+from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.models.trunk import PREFIX, call_model, find_cut
 from tests.tiny_models import CLASSIFIERS, spread, tiny, tiny_batch
@@ -24,10 +25,12 @@ def model_with(name: str, method: str, **options: object) -> keras.Model:
 def check_replay(model: keras.Model) -> None:
     """Logits from recorded outputs equal the whole model's; the model is unharmed."""
     batch = dict(tiny_batch(model))
-    expected = model(dict(batch), training=False).logits.numpy()
+    with quick_activations(model):
+        expected = model(dict(batch), training=False).logits.numpy()
     cut = find_cut(model)
     features = cut.record(batch)
-    again = model(dict(batch), training=False).logits.numpy()
+    with quick_activations(model):
+        again = model(dict(batch), training=False).logits.numpy()
     np.testing.assert_array_equal(again, expected)
     # What stands before the cut is not read again.
     parameters = torch_parameters(model)
@@ -35,7 +38,8 @@ def check_replay(model: keras.Model) -> None:
         variable = parameters[name].variable
         variable.assign(tf.zeros_like(variable))
     replayed = {**batch, **{PREFIX + name: value for name, value in features.items()}}
-    found = call_model(model, replayed, training=False).logits.numpy()
+    with quick_activations(model):
+        found = call_model(model, replayed, training=False).logits.numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
