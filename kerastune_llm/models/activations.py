@@ -37,7 +37,7 @@ Uses = Mapping[Stack, tuple[Use, ...]]
 
 _T5_TYPES = ("t5", "mt5", "umt5", "longt5")
 # Tensors kept inside an activation function besides its output.
-_INSIDE = {"relu": 0, "tanh": 0, "silu": 1, "swish": 1, "gelu": 1, "gelu_new": 1}
+_INSIDE = {"relu": 0, "tanh": 0, "silu": 1, "swish": 1, "gelu": 1, "gelu_new": 4}
 _INSIDE_OTHERS = 3
 
 

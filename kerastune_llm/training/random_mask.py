@@ -10,9 +10,12 @@ import math
 from collections.abc import Callable
 
 from kerastune_llm.backend import tf
-from kerastune_llm.models.few_sizes import rounded_up
 
 GraphFunction = tf.types.experimental.PolymorphicFunction
+
+# Sizes are rounded up to a quarter of an octave: each size is compiled once.
+_SIZES_PER_OCTAVE = 4
+_SMALLEST_STEP = 256
 
 
 def dropped(
@@ -69,7 +72,15 @@ def keep_mask(shape: tf.Tensor, rate: float, *, words: tf.Tensor) -> tf.Tensor:
         size = math.prod(known.tolist())
         return tf.reshape(_masks(rate)(tf.constant(size), words), shape)
     size = tf.reduce_prod(shape)
-    return tf.reshape(_masks(rate)(rounded_up(size), words)[:size], shape)
+    return tf.reshape(_masks(rate)(_rounded_up(size), words)[:size], shape)
+
+
+def _rounded_up(size: tf.Tensor) -> tf.Tensor:
+    """The next of few sizes, int32."""
+    octave = tf.math.log(tf.cast(tf.maximum(size, 1), tf.float32)) / math.log(2)
+    step = tf.cast(2.0 ** tf.floor(octave), tf.int32) // _SIZES_PER_OCTAVE
+    step = tf.maximum(step, _SMALLEST_STEP)
+    return -(-size // step) * step
 
 
 @functools.cache

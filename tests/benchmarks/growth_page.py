@@ -2,6 +2,10 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import matplotlib
 
 GIB = 2**30
 # A machine that does nothing else repeats itself within this.
@@ -128,10 +132,24 @@ def plot(axes: dict[str, list[dict]], file: Path) -> None:
             below.loglog(xs, planned, ":", color="gray", label="planned")
             below.loglog(xs, memory, "o-", label="measured")
             for panel in (above, below):
-                panel.legend()
-                panel.grid(alpha=0.3)
+                _dress(panel)
         above.set_title(axis)
         above.set_ylim(bottom=None if axis != "method" else 0)
     panels[0, 0].set_ylabel("examples/s")
     panels[1, 0].set_ylabel("peak memory, GiB")
     figure.savefig(file, dpi=110)
+
+
+def _dress(panel: "matplotlib.axes.Axes") -> None:
+    """Plain numbers, and at least a factor of four from the lowest to the highest."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = panel.get_ylim()
+    if high < 4 * low:
+        middle = math.sqrt(low * high)
+        panel.set_ylim(middle / 2, 2 * middle)
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.legend()
+    panel.grid(alpha=0.3)

@@ -11,7 +11,7 @@ ones overlap, and its step is some per cent shorter. By what they are:
     elementwise   activations, masks applied, residual sums, parts of norms
     sums          means of norms, gradients of biases, the gradients' norm
     layout        transposing, slicing, gathering, casting
-    compiled      what XLA made: the update, masks of dropout, GELU by tanh
+    compiled      what XLA made: the update, masks of dropout
     other         softmax and loss among them
     between       what the executor does between two operations
 """
