@@ -17,6 +17,7 @@ from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.attributes import replaced
 
 Activation = Callable[[tf.Tensor], tf.Tensor]
+_KERAS_GELU = ACT2FN["gelu"]
 _ROOT_HALF = math.sqrt(0.5)
 # The density of a normal distribution in its middle.
 _DENSITY = 1 / math.sqrt(2 * math.pi)
@@ -33,9 +34,8 @@ def quick_activations(model: keras.layers.Layer) -> Iterator[None]:
     with contextlib.ExitStack() as within:
         for layer in {id(each): each for each in model._flatten_layers()}.values():
             for name, value in list(vars(layer).items()):
-                quick = _QUICK.get(id(value))
-                if quick is not None:
-                    within.enter_context(replaced(layer, name, quick))
+                if value is _KERAS_GELU:
+                    within.enter_context(replaced(layer, name, gelu))
         yield
 
 
@@ -66,6 +66,3 @@ def _share_below(values: tf.Tensor) -> tf.Tensor:
 def _wide(inputs: tf.Tensor) -> tf.Tensor:
     """Numbers of 16 bits in 32, so that the steps between are not rounded to 16."""
     return tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs
-
-
-_QUICK = {id(ACT2FN["gelu"]): gelu}
