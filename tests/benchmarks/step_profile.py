@@ -19,10 +19,9 @@ ones overlap, and its step is some per cent shorter. By what they are:
 import argparse
 import collections
 import math
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +81,7 @@ def kind_of(name: str) -> str:
     return max(fitting)[1] if fitting else "other"
 
 
-def self_times(events: Iterator[tuple[int, int, str]]) -> dict[str, float]:
+def self_times(events: Iterable[tuple[int, int, str]]) -> dict[str, float]:
     """Seconds of each kind, without what nested events took.
 
     >>> self_times([(0, 10**12, "ExecutorState::Process"), (0, 10**11, "a:Mul")])
@@ -102,7 +101,7 @@ def self_times(events: Iterator[tuple[int, int, str]]) -> dict[str, float]:
 
 
 def traced(run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of each kind in one run, and of all as `"all"`."""
+    """Seconds of each kind in one run."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:
@@ -232,7 +231,7 @@ def operations(graph: tf.Graph) -> float:
 
 
 def line(name: str, spec: Spec) -> str:
-    """A workload's row of the table, each part in milliseconds and per cent."""
+    """A workload's row of the table, in milliseconds."""
     is_answers = spec.workload.measure == "answers"
     run, work, shape = (answering if is_answers else training)(spec)
     took = best(run)
@@ -264,4 +263,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

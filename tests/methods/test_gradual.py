@@ -126,12 +126,9 @@ def test_blocks_join_from_the_top(name):
     assert stages_of(name, model)[-1] == layout.names - layout.fixed
 
 
-LONG = pytest.mark.long
-
-
 @pytest.mark.parametrize(
     "name",
-    ["bert"] + [pytest.param(n, marks=LONG) for n in STAGES if n != "bert"],
+    ["bert"] + [pytest.param(n, marks=pytest.mark.long) for n in STAGES if n != "bert"],
 )
 def test_weights_move_in_their_turn_and_are_bit_equal_until_then(name):
     model = tiny(name, **DEPTHS[name])
@@ -181,7 +178,7 @@ def test_the_first_update_of_a_thawed_weight_is_as_long_as_any_first_one():
         known = stage
 
 
-@LONG
+@pytest.mark.long
 def test_the_package_s_step_is_the_same_with_jit():
     ends = []
     for jit in (False, True):
