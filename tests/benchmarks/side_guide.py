@@ -3,7 +3,8 @@
     .venv/bin/python tests/benchmarks/side_guide.py SPEC.json RESULT.json
 
 Inputs padded to 512 tokens and labels to 64, every layer but the last frozen with
-`layer.trainable`, Keras' own AdamW, `fit`.
+`layer.trainable`, Keras' own AdamW, `fit`; after an epoch the validation loss, and
+answers by transformers' `KerasMetricCallback`.
 """
 
 import json
@@ -13,10 +14,10 @@ from pathlib import Path
 
 BEGAN = time.time()
 
-from workloads import Spec, read_rows  # noqa: E402
+from workloads import Spec, exact_match, read_rows  # noqa: E402
 
 from kerastune_llm import load_model, load_tokenizer  # noqa: E402
-from kerastune_llm.backend import keras, tf  # noqa: E402
+from kerastune_llm.backend import keras, tf, transformers  # noqa: E402
 
 INPUTS, LABELS = 512, 64
 
@@ -37,6 +38,16 @@ class StepTimes(keras.callbacks.Callback):
         self.first = self.first or time.time()
 
 
+def padded_rows(path: Path, tokenizer) -> tf.data.Dataset:
+    rows = read_rows(path)
+    padded = {"padding": "max_length", "truncation": True, "return_tensors": "np"}
+    inputs = tokenizer([r["input"] for r in rows], max_length=INPUTS, **padded)
+    labels = tokenizer([r["target"] for r in rows], max_length=LABELS, **padded)
+    labels = labels["input_ids"]
+    labels[labels == tokenizer.pad_token_id] = -100
+    return tf.data.Dataset.from_tensor_slices({**inputs, "labels": labels})
+
+
 def main() -> None:
     spec = Spec.read(Path(sys.argv[1]))
     workload = spec.workload
@@ -44,23 +55,31 @@ def main() -> None:
     model = load_model(spec.model)
     for layer in model.layers[:-1]:
         layer.trainable = False
-    rows = read_rows(spec.train)
-    padded = {"padding": "max_length", "truncation": True, "return_tensors": "np"}
-    inputs = tokenizer([r["input"] for r in rows], max_length=INPUTS, **padded)
-    labels = tokenizer([r["target"] for r in rows], max_length=LABELS, **padded)
-    labels = labels["input_ids"]
-    labels[labels == tokenizer.pad_token_id] = -100
+    rows = padded_rows(spec.train, tokenizer)
     batches = (
-        tf.data.Dataset.from_tensor_slices({**inputs, "labels": labels})
-        .shuffle(len(rows), seed=spec.seed)
+        rows.shuffle(len(rows), seed=spec.seed)
         .batch(workload.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
+    validation = padded_rows(spec.validation, tokenizer).batch(16)
     model.compile(
         keras.optimizers.AdamW(workload.learning_rate), loss=model.hf_compute_loss
     )
     times = StepTimes()
-    model.fit(batches, epochs=workload.epochs, callbacks=[times], verbose=0)
+    answers = transformers.KerasMetricCallback(
+        lambda pair: {"exact_match": exact_match(tokenizer, *pair)},
+        eval_dataset=validation,
+        # Not with XLA, whose compilation takes longer here than it saves.
+        predict_with_generate=True,
+        generate_kwargs={"max_new_tokens": workload.max_target_tokens},
+    )
+    model.fit(
+        batches,
+        validation_data=validation,
+        epochs=workload.epochs,
+        callbacks=[answers, times],
+        verbose=0,
+    )
     model.save_pretrained(spec.output)
     steady = times.seconds[len(times.seconds) // 10 :]
     result = {

@@ -70,20 +70,22 @@ def configuration(spec: Spec) -> dict:
 def train_run(spec: Spec) -> dict:
     first = FirstStep()
     done = train(configuration(spec), callbacks=[first])
+    records = read_rows(done.run / "metrics.jsonl")
+    # Of the last epoch, as the other side's: `done.metrics` is of the best.
+    metrics = [r["evaluation"] for r in records if "evaluation" in r][-1]
     return {
         "first_step": first.when,
-        "examples_per_second": steady_rate(done.run / "metrics.jsonl"),
-        "loss": done.metrics["loss"],
-        "metrics": done.metrics,
+        "examples_per_second": steady_rate(records),
+        "loss": metrics["loss"],
+        "metrics": metrics,
     }
 
 
-def steady_rate(history: Path) -> float:
+def steady_rate(records: list[dict]) -> float:
     """Examples a second over the updates after the first tenth.
 
     Every record covers as many updates, so the mean rate is the harmonic one.
     """
-    records = [json.loads(line) for line in history.read_text().splitlines()]
     rates = [r["examples_per_second"] for r in records if "loss" in r]
     steady = rates[max(1, len(rates) // 10) :]
     return len(steady) / sum(1 / rate for rate in steady)

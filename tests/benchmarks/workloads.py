@@ -197,3 +197,23 @@ class Spec:
 def read_rows(path: Path) -> list[dict]:
     """The rows of a jsonl file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def exact_match(tokenizer: object, answers: object, labels: object) -> float:
+    """The share of rows whose generated text is the target's.
+
+    Args:
+        tokenizer: Of either side.
+        answers: Generated ids, an array `[rows, length]`; -100 is padding.
+        labels: The targets' ids, likewise.
+    """
+    pad = tokenizer.pad_token_id
+    texts, targets = (
+        tokenizer.batch_decode(
+            [[pad if token == -100 else token for token in row] for row in ids],
+            skip_special_tokens=True,
+        )
+        for ids in (answers.tolist(), labels.tolist())
+    )
+    pairs = list(zip(texts, targets, strict=True))
+    return sum(text == target for text, target in pairs) / len(pairs)
