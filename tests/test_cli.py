@@ -1,6 +1,7 @@
 """The command line: what it answers, and what it refuses before any work."""
 
 import dataclasses
+import gc
 import json
 import re
 import subprocess
@@ -122,6 +123,12 @@ def test_config_file_and_flags_that_override_it(tmp_path, capsys):
     )
     assert code == 2
     assert "--optim.epochs" not in err
+
+
+def test_the_collector_of_a_process_that_calls_main_stays_as_it_is(capsys):
+    before = gc.get_threshold()
+    assert run(capsys, "list")[0] == 0
+    assert gc.get_threshold() == before
 
 
 def test_the_installed_command_answers():

@@ -116,15 +116,9 @@ def _measure(
     steps: int,
     began: float,
 ) -> Figures:
-    config = job.config
-    method = make_method(config.method.name, config.method.options)
-    model, parameters = compiled_model(
-        job,
-        method,
-        training,
-        planned_steps(config, training.count).total,
-        strategy=strategy,
-    )
+    method = make_method(job.config.method.name, job.config.method.options)
+    total = planned_steps(job.config, training.count).total
+    model, parameters = compiled_model(job, method, training, total, strategy=strategy)
     show_parameters(parameters)
     trunk = wanted_trunk(job, model)
     measured = _timed(job, model, training, trunk, steps)
@@ -134,23 +128,21 @@ def _measure(
     count, seconds = len(timing.steps), timing.seconds
     input_share = timing.wait / seconds
     optimizer_share = min(count * measured.update / seconds, 1 - input_share)
-    tokens = sum(step.tokens for step in timing.steps)
-    padding = 1 - tokens / sum(step.cells for step in timing.steps)
     limit, shares = find_limit(
-        input_share=input_share, optimizer_share=optimizer_share, padding=padding
+        input_share=input_share, optimizer_share=optimizer_share, padding=timing.padding
     )
     shapes = {step.shape for step in timing.steps}
     report = epoch_report(job, training)
     return Figures(
         steps=count,
-        examples_per_second=sum(step.examples for step in timing.steps) / seconds,
-        tokens_per_second=tokens / seconds,
+        examples_per_second=timing.examples / seconds,
+        tokens_per_second=timing.tokens / seconds,
         seconds_per_step=seconds / count,
         seconds_to_first_step=timing.first_step - began,
         peak_memory=measured.peak_memory,
         parameters=parameters.total,
         trainable=parameters.trainable,
-        padding=padding,
+        padding=timing.padding,
         shapes=len(shapes) if report is None else report.shapes,
         input_share=input_share,
         optimizer_share=optimizer_share,
@@ -161,7 +153,7 @@ def _measure(
         trunk_seconds=measured.trunk_seconds,
         limit=limit,
         advice=advise(
-            config,
+            job.config,
             shares,
             can_pack=_can_pack(job),
             has_idle_trunk=lasting_cut(job, model) is not None,

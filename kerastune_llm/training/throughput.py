@@ -59,6 +59,21 @@ class Timing:
         """Seconds of it waiting for batches."""
         return sum(step.wait for step in self.steps)
 
+    @property
+    def examples(self) -> int:
+        """In all of their batches."""
+        return sum(step.examples for step in self.steps)
+
+    @property
+    def tokens(self) -> int:
+        """In all of their batches, without padding."""
+        return sum(step.tokens for step in self.steps)
+
+    @property
+    def padding(self) -> float:
+        """Share of the batches' places that is padding."""
+        return 1 - self.tokens / sum(step.cells for step in self.steps)
+
 
 def time_steps(
     model: keras.Model,

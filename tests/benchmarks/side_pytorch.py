@@ -98,51 +98,56 @@ class Scores:
         return {"exact_match": exact_match(self.tokenizer, *pair)}
 
 
-def train(spec: Spec) -> dict:
+def make_trainer(
+    spec: Spec, tokenizer, times: StepTimes, scores: Scores
+) -> transformers.Trainer:
     workload = spec.workload
-    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model)
+    rows, validation = (
+        encode(read_rows(path), tokenizer, workload)
+        for path in (spec.train, spec.validation)
+    )
     model = with_method(load(spec), workload)
-    rows = encode(read_rows(spec.train), tokenizer, workload)
-    validation = encode(read_rows(spec.validation), tokenizer, workload)
-    is_text = workload.task == "squad"
-    shared = {
-        "output_dir": str(spec.output.with_name("trainer")),
-        "per_device_train_batch_size": workload.batch_size,
-        "per_device_eval_batch_size": 16,
-        "num_train_epochs": workload.epochs,
-        "learning_rate": workload.learning_rate,
-        "lr_scheduler_type": "linear",
-        "eval_strategy": "epoch",
-        "save_strategy": "no",
-        "logging_steps": 100,
-        "report_to": "none",
-        "seed": spec.seed,
-        "use_cpu": True,
-        "disable_tqdm": True,
-    }
-    if is_text:
-        arguments = transformers.Seq2SeqTrainingArguments(
-            **shared,
-            predict_with_generate=True,
-            generation_max_length=workload.max_target_tokens + 1,
-        )
-        collate = transformers.DataCollatorForSeq2Seq(tokenizer, model=model)
+    kind, arguments = transformers.Trainer, transformers.TrainingArguments
+    collate = transformers.DataCollatorWithPadding(tokenizer)
+    options = {}
+    if scores.is_text:
         kind = transformers.Seq2SeqTrainer
-    else:
-        arguments = transformers.TrainingArguments(**shared)
-        collate = transformers.DataCollatorWithPadding(tokenizer)
-        kind = transformers.Trainer
-    times = StepTimes()
-    scores = Scores(tokenizer, is_text=is_text)
-    trainer = kind(
+        arguments = transformers.Seq2SeqTrainingArguments
+        collate = transformers.DataCollatorForSeq2Seq(tokenizer, model=model)
+        longest = workload.max_target_tokens + 1
+        options = {"predict_with_generate": True, "generation_max_length": longest}
+    return kind(
         model=model,
-        args=arguments,
+        args=arguments(
+            output_dir=str(spec.output.with_name("trainer")),
+            per_device_train_batch_size=workload.batch_size,
+            per_device_eval_batch_size=16,
+            num_train_epochs=workload.epochs,
+            learning_rate=workload.learning_rate,
+            lr_scheduler_type="linear",
+            eval_strategy="epoch",
+            save_strategy="no",
+            logging_steps=100,
+            report_to="none",
+            seed=spec.seed,
+            use_cpu=True,
+            disable_tqdm=True,
+            **options,
+        ),
         train_dataset=rows,
         eval_dataset=validation,
         data_collator=collate,
         compute_metrics=scores,
         callbacks=[times],
     )
+
+
+def train(spec: Spec) -> dict:
+    workload = spec.workload
+    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model)
+    times = StepTimes()
+    scores = Scores(tokenizer, is_text=workload.task == "squad")
+    trainer = make_trainer(spec, tokenizer, times, scores)
     trainer.train()
     trainer.save_model(str(spec.output))
     tokenizer.save_pretrained(str(spec.output))

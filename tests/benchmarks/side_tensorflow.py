@@ -12,6 +12,10 @@ BEGAN = time.time()
 
 from workloads import Spec, Workload, read_rows  # noqa: E402
 
+from kerastune_llm.cli import collect_less_often  # noqa: E402
+
+collect_less_often()
+
 from kerastune_llm import train  # noqa: E402
 from kerastune_llm.backend import keras, tf  # noqa: E402
 

@@ -212,7 +212,11 @@ def rows_of_all(spec: Spec, model: keras.Model) -> np.ndarray:
 
 
 def operations(graph: tf.Graph) -> float:
-    """Floating-point operations of the products in a graph of known shapes."""
+    """Floating-point operations of the products in a graph of known shapes.
+
+    Those that are computed, where `models/flops.py` counts what the work asks for: a
+    last block is run for the first token alone, a head for labelled tokens.
+    """
     total = 0
     for operation in graph.get_operations():
         if operation.type == "Einsum":

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nominal_work import NominalWork, nominal_work
@@ -199,6 +199,10 @@ def describe(
         "ratios": ratios,
         "ours": figures(ours),
         "theirs": figures(theirs),
+        "runs": {
+            "ours": [asdict(each) for each in ours],
+            "theirs": [asdict(each) for each in theirs],
+        },
     }
 
 
@@ -208,6 +212,15 @@ def table(results: list[dict]) -> str:
     def pair(row: dict, name: str, form: str) -> str:
         values = (row["ours"][name], row["theirs"][name])
         return " / ".join("–" if v is None else format(v, form) for v in values)
+
+    def spread(row: dict, name: str, form: str) -> str:
+        """From the lowest to the highest of several seeds."""
+        found = []
+        for runs in row["runs"].values():
+            values = sorted(run[name] for run in runs if run[name] is not None)
+            ends = dict.fromkeys(format(v, form) for v in (*values[:1], *values[-1:]))
+            found.append(" to ".join(ends) or "–")
+        return " / ".join(found)
 
     lines = [
         "| workload | what | ratio | goal | examples/s | tokens/s | utilisation % "
@@ -226,8 +239,8 @@ def table(results: list[dict]) -> str:
             pair(row, "wall", ".0f"),
             pair(row, "first_step", ".0f"),
             pair(row, "peak", ".2f"),
-            pair(row, "loss", ".4g"),
-            pair(row, "metric", ".3f"),
+            spread(row, "loss", ".4g"),
+            spread(row, "metric", ".3f"),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
