@@ -7,7 +7,10 @@ are the keys of `SEQ2SEQ` and `CLASSIFIERS`; tests are parametrised over them.
 import warnings
 from collections.abc import Mapping
 
+import numpy as np
+
 from kerastune_llm.backend import keras, tf, transformers
+from kerastune_llm.models.torch_layout import torch_parameters
 
 VOCABULARY = 64
 
@@ -195,6 +198,11 @@ def spread(model: keras.Model, scale: float = 1.0, *, seed: int = 0) -> keras.Mo
         if len(variable.shape) > 1:
             variable.assign(generator.normal(variable.shape, stddev=scale))
     return model
+
+
+def values(model: keras.Model) -> dict[str, np.ndarray]:
+    """A copy of every parameter, by its name in PyTorch and in its shape there."""
+    return {name: p.to_torch().copy() for name, p in torch_parameters(model).items()}
 
 
 def train_steps(model: keras.Model, steps: int = 3) -> None:

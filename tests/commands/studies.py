@@ -1,4 +1,4 @@
-"""Finished runs written by hand, for studies that then have nothing to train."""
+"""What studies are tested with: a search, and finished runs written by hand."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,14 @@ from typing import Any
 
 from kerastune_llm.commands.child_process import Outcome
 from kerastune_llm.commands.trials import Study, Trial
+from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.rundir import write_json, write_text
+
+
+def search(folder: Path, **options) -> Search:
+    """The search in a folder; a higher score is better, if not said otherwise."""
+    options = {"lower_is_better": False, **options}
+    return Search(f"sqlite:///{folder / 'study.db'}", "study", **options)
 
 
 def write_finished(

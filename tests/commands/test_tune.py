@@ -17,7 +17,7 @@ from kerastune_llm.commands.tune_space import parse_dimension, parse_space
 from kerastune_llm.commands.tune_work import run_folder_lock, trial_values
 from kerastune_llm.config import RunConfig
 from kerastune_llm.locks import alone, claim
-from tests.commands.studies import write_finished
+from tests.commands.studies import search, write_finished
 
 pytest.importorskip("optuna", reason="needs Optuna: pip install '.[tune]'")
 
@@ -27,11 +27,6 @@ SPACE = tuple(
         ("optim.learning-rate=log:1e-5..1e-1", "method.rank=4|8", "optim.epochs=1..9"),
     )
 )
-
-
-def search(folder: Path, **options) -> Search:
-    options = {"lower_is_better": False, **options}
-    return Search(f"sqlite:///{folder / 'study.db'}", "study", **options)
 
 
 def ask_and_complete(study: Search, count: int, seed: int = 42) -> None:

@@ -10,18 +10,13 @@ import pandas
 import pytest
 
 from kerastune_llm.cli import main
-from kerastune_llm.commands.tune_search import Search
 from kerastune_llm.commands.tune_space import parse_dimension
 from kerastune_llm.config import merge
 from kerastune_llm.rundir import RunDir
 from tests.commands.runs import tiny_job
+from tests.commands.studies import search
 
 pytest.importorskip("optuna", reason="needs Optuna: pip install '.[tune]'")
-
-
-def search(folder: Path) -> Search:
-    place = f"sqlite:///{folder / 'study.db'}"
-    return Search(place, "study", lower_is_better=False)
 
 
 def write_job(folder: Path, **changed) -> list[str]:

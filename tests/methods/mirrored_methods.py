@@ -28,14 +28,13 @@ from kerastune_llm.methods.apply import apply_method, method_callbacks
 from kerastune_llm.methods.merge import merge_delta
 from kerastune_llm.methods.method import make_method
 from kerastune_llm.models.surgery import trainable_names
-from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.registry import METHODS
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.precision import computing_in, store_frozen
 from kerastune_llm.training.step import compile_model
 from kerastune_llm.training.strategy import get_strategy
 from tests.methods.test_delta_contract import MERGED
-from tests.tiny_models import spread, tiny, tiny_batch
+from tests.tiny_models import spread, tiny, tiny_batch, values
 
 OPTIONS = {
     "freeze": {"train": "lm_head"},
@@ -89,10 +88,6 @@ def train(
             merge_delta(model)
         logits = tf.cast(model(batch).logits, tf.float32).numpy()
     return Outcome(flat(start, names), flat(end, names), logits)
-
-
-def values(model: keras.Model) -> dict[str, np.ndarray]:
-    return {name: p.to_torch().copy() for name, p in torch_parameters(model).items()}
 
 
 def flat(found: dict[str, np.ndarray], names: list[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ from kerastune_llm.models.surgery import set_trainable
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.registry import METHODS
 from kerastune_llm.training.step import compile_model
-from tests.tiny_models import spread, tiny, tiny_batch, train_steps
+from tests.tiny_models import spread, tiny, tiny_batch, train_steps, values
 
 DELTAS = [n for n in METHODS.names() if issubclass(METHODS.get(n), DeltaMethod)]
 # Those that are part of the input from the start, whatever their values.
@@ -48,10 +48,6 @@ each_method = pytest.mark.parametrize("method", DELTAS)
 def wide(name: str) -> keras.Model:
     """A model whose output depends on its input."""
     return spread(tiny(name), 0.2)
-
-
-def values(model: keras.Model) -> dict[str, np.ndarray]:
-    return {name: p.to_torch().copy() for name, p in torch_parameters(model).items()}
 
 
 def logits(model: keras.Model) -> np.ndarray:

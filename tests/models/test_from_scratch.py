@@ -7,11 +7,7 @@ import pytest
 
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.loading import load_model
-from kerastune_llm.models.torch_layout import torch_parameters
-
-
-def values(model) -> dict[str, np.ndarray]:
-    return {name: each.to_torch() for name, each in torch_parameters(model).items()}
+from tests.tiny_models import values
 
 
 def test_from_scratch_reads_no_weights(write_config, caplog):

@@ -12,7 +12,7 @@ from kerastune_llm.backend import keras, tf
 from kerastune_llm.errors import UserError
 from kerastune_llm.models.checkpoint import save_model
 from kerastune_llm.models.loading import load_model, load_model_with_report
-from kerastune_llm.models.torch_layout import torch_parameters
+from tests.tiny_models import values
 
 
 @pytest.fixture
@@ -31,10 +31,6 @@ def rewrite(folder, change) -> None:
     """Replace the tensors of a folder by `change(tensors)`."""
     tensors = change(load_file(folder / "model.safetensors"))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def values(model) -> dict[str, np.ndarray]:
-    return {name: each.to_torch() for name, each in torch_parameters(model).items()}
 
 
 def assert_values(model, expected: dict[str, np.ndarray]) -> None:
