@@ -126,6 +126,7 @@ def _measure(
     flops = float(np.mean([work.flops(*step.shape) for step in timing.steps]))
     matrix = matrix_flops()
     count, seconds = len(timing.steps), timing.seconds
+    utilisation = flops * count / seconds / matrix
     input_share = timing.wait / seconds
     optimizer_share = min(count * measured.update / seconds, 1 - input_share)
     limit, shares = find_limit(
@@ -149,7 +150,7 @@ def _measure(
         compute_share=1 - input_share - optimizer_share,
         flops_per_step=flops,
         matrix_flops=matrix,
-        utilisation=flops * count / seconds / matrix,
+        utilisation=utilisation,
         trunk_seconds=measured.trunk_seconds,
         limit=limit,
         advice=advise(
@@ -158,6 +159,7 @@ def _measure(
             can_pack=_can_pack(job),
             has_idle_trunk=lasting_cut(job, model) is not None,
             keeps_trunk=trunk is not None,
+            saved_in_16_bits=utilisation * (1 - matrix / matrix_flops("bfloat16")),
         ),
     )
 

@@ -90,6 +90,7 @@ def advise(
     can_pack: bool,
     has_idle_trunk: bool,
     keeps_trunk: bool,
+    saved_in_16_bits: float,
 ) -> tuple[str, ...]:
     """Flags that would help a configuration, by the share of the time they are about.
 
@@ -99,6 +100,7 @@ def advise(
         can_pack: Whether its rows can be packed.
         has_idle_trunk: Whether the model's first layers stay frozen.
         keeps_trunk: Whether their outputs are kept.
+        saved_in_16_bits: Of the time, what products of bfloat16 would take less.
     """
     found: list[tuple[float, str]] = []
     optim, data = config.optim, config.data
@@ -127,5 +129,11 @@ def advise(
     elif config.method.name == "full":
         lora = "--method lora: no weight gradients of the base model's matrices"
         found.append((shares["compute"] / 3, lora))
+    if saved_in_16_bits >= WORTH and "bfloat16" not in config.runtime.precision:
+        faster = (
+            "--runtime.precision mixed_bfloat16: faster products here, about "
+            f"{100 * saved_in_16_bits:.0f} % of the time"
+        )
+        found.append((saved_in_16_bits, faster))
     ordered = sorted(found, key=lambda pair: -pair[0])
     return tuple(text for _, text in ordered)

@@ -71,6 +71,8 @@ class Cut:
         with contextlib.ExitStack() as changed:
             changed.enter_context(self._recorded(found))
             changed.enter_context(quick_activations(self.model))
+            # A loss checks its logits, and what is checked in a graph is computed.
+            changed.enter_context(replaced(self.model, "hf_compute_loss", _no_loss))
             call_as_written(self.model, batch, training=False)
         return found
 
@@ -214,6 +216,11 @@ def call_model(
         if "labels" in own and model.can_generate():
             within.enter_context(labelled_tokens_only(model, own["labels"]))
         return call_as_written(model, own, training=training)
+
+
+def _no_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    del labels, logits
+    return tf.zeros([1])
 
 
 def _before_decoder(name: str, layout: Layout) -> bool:

@@ -169,12 +169,13 @@ def update_seconds(model: keras.Model) -> float:
     return statistics.median(seconds)
 
 
-def matrix_flops() -> float:
+def matrix_flops(dtype: str | None = None) -> float:
     """Floating-point operations a second of a large matrix product, the best of five.
 
-    The numbers are of the type that the Keras policy computes in.
+    Args:
+        dtype: Of the numbers; default: what the Keras policy computes in.
     """
-    dtype = keras.mixed_precision.global_policy().compute_dtype
+    dtype = dtype or keras.mixed_precision.global_policy().compute_dtype
     matrix = tf.cast(tf.random.stateless_uniform([MATRIX, MATRIX], [1, 2]), dtype)
     best = float("inf")
     for _ in range(REPEATS + 1):

@@ -51,6 +51,7 @@ def padded_rows(path: Path, tokenizer) -> tf.data.Dataset:
 def main() -> None:
     spec = Spec.read(Path(sys.argv[1]))
     workload = spec.workload
+    keras.mixed_precision.set_global_policy(workload.precision)
     tokenizer = load_tokenizer(spec.model)
     model = load_model(spec.model)
     for layer in model.layers[:-1]:

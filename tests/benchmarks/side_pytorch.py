@@ -131,6 +131,7 @@ def make_trainer(
             report_to="none",
             seed=spec.seed,
             use_cpu=True,
+            bf16=workload.precision == "mixed_bfloat16",
             disable_tqdm=True,
             **options,
         ),
@@ -211,10 +212,10 @@ def answer(spec: Spec) -> dict:
     return {"examples_per_second": len(rows) / seconds}
 
 
-def matrix_flops() -> float:
-    """Floating-point operations a second of a large float32 product, the best of 5."""
+def matrix_flops(dtype: str) -> float:
+    """Floating-point operations a second of a large product, the best of 5."""
     size = 2048
-    matrix = torch.randn(size, size)
+    matrix = torch.randn(size, size).to(getattr(torch, dtype))
     best = float("inf")
     for _ in range(5):
         began = time.perf_counter()
@@ -227,7 +228,7 @@ def main() -> None:
     spec = Spec.read(Path(sys.argv[1]))
     result = (answer if spec.workload.measure == "answers" else train)(spec)
     result = {"done": time.time()} | result
-    result |= {"began": BEGAN, "matrix_flops": matrix_flops()}
+    result |= {"began": BEGAN, "matrix_flops": matrix_flops(spec.workload.product)}
     Path(sys.argv[2]).write_text(json.dumps(result, default=np.ndarray.tolist))
 
 

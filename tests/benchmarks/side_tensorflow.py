@@ -17,7 +17,8 @@ from kerastune_llm.cli import collect_less_often  # noqa: E402
 collect_less_often()
 
 from kerastune_llm import train  # noqa: E402
-from kerastune_llm.backend import keras, tf  # noqa: E402
+from kerastune_llm.backend import keras  # noqa: E402
+from kerastune_llm.training.throughput import matrix_flops  # noqa: E402
 
 
 class FirstStep(keras.callbacks.Callback):
@@ -115,23 +116,15 @@ def answer(spec: Spec) -> dict:
     return {"examples_per_second": len(ids) / (time.perf_counter() - began)}
 
 
-def matrix_flops() -> float:
-    """Floating-point operations a second of a large float32 product, the best of 5."""
-    size = 2048
-    matrix = tf.random.normal([size, size])
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        tf.matmul(matrix, matrix).numpy()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
 def main() -> None:
     spec = Spec.read(Path(sys.argv[1]))
     result = (answer if spec.workload.measure == "answers" else train_run)(spec)
     done = time.time()
-    result |= {"began": BEGAN, "done": done, "matrix_flops": matrix_flops()}
+    result |= {
+        "began": BEGAN,
+        "done": done,
+        "matrix_flops": matrix_flops(spec.workload.product),
+    }
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 

@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from side_tensorflow import matrix_flops
 from vs_pytorch import REPOSITORY, prepare
 from workloads import WORKLOADS, Spec, read_rows
 
@@ -34,6 +33,7 @@ from kerastune_llm.backend import keras, tf
 from kerastune_llm.models.generation import Generator
 from kerastune_llm.training.optimizers import build_optimizer
 from kerastune_llm.training.step import compile_model, loss_sum
+from kerastune_llm.training.throughput import matrix_flops
 from kerastune_llm.training.used_rows import special_ids, token_matrix
 
 NAMES = ("W1", "W2", "W4", "W5", "W7")

@@ -2,6 +2,7 @@
 
     make bench                       every workload
     make bench ARGS="W1 W2 --seeds 3"
+    make bench ARGS="W1 --precision mixed_bfloat16"
 
 Both sides start from one checkpoint and one file of rendered rows, with the same batch
 size, lengths, epochs and schedule; each is a process of its own, and they take turns,
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nominal_work import NominalWork, nominal_work
@@ -193,6 +194,7 @@ def describe(
     return {
         "workload": workload.name,
         "title": workload.title,
+        "precision": workload.precision,
         "measure": workload.measure,
         "goal": workload.goal,
         "ratio": statistics.median(ratios),
@@ -230,7 +232,7 @@ def table(results: list[dict]) -> str:
     for row in results:
         cells = (
             row["workload"],
-            row["title"],
+            f"{row['title']}, {row['precision']}",
             f"{row['ratio']:.2f} ({row['measure']})",
             f"{row['goal']:g}",
             pair(row, "rate", ".1f"),
@@ -251,6 +253,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="W", help="default: all")
     parser.add_argument("--seeds", type=int, default=1, help="paired runs of each")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "mixed_bfloat16"),
+        help="of both sides; answers alone (W7) have float32",
+    )
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
     parser.add_argument("--output", type=Path, default=Path("bench"))
     options = parser.parse_args()
@@ -262,6 +270,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.output.resolve()) as folder:
         for name in options.names or WORKLOADS:
             workload = WORKLOADS[name]
+            if workload.measure != "answers":
+                workload = replace(workload, precision=options.precision)
             ours, theirs = [], []
             for seed in range(options.seeds):
                 spec = prepare(Path(folder), options.shared, workload, seed)

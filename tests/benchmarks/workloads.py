@@ -33,6 +33,7 @@ class Workload:
         train_rows: Rows trained on; 0 for all.
         validation_rows: Rows evaluated after every epoch; 0 for all.
         rival: PyTorch's Trainer, or the TensorFlow recipe of the guides.
+        precision: Under our name; `"mixed_bfloat16"` is the Trainer's `bf16`.
     """
 
     name: str
@@ -48,11 +49,18 @@ class Workload:
     train_rows: int = 0
     validation_rows: int = 0
     rival: Literal["pytorch", "guide"] = "pytorch"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
     @property
     def runtime(self) -> dict[str, object]:
         """Flags of our own: a trunk that is frozen for all epochs is computed once."""
-        return {"trunk_cache": True} if self.method == "head" else {}
+        kept = {"trunk_cache": True} if self.method == "head" else {}
+        return {"precision": self.precision, **kept}
+
+    @property
+    def product(self) -> str:
+        """The type of the numbers that matrices are multiplied in."""
+        return self.precision.removeprefix("mixed_")
 
     @property
     def max_input_tokens(self) -> int:

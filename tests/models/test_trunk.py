@@ -58,7 +58,7 @@ def test_the_last_block_reads_the_first_one_s_output(name):
     check_replay(model)
 
 
-@pytest.mark.parametrize("name", ["t5-untied", "mt5"])
+@pytest.mark.parametrize("name", UNTIED)
 def test_a_decoder_alone_reads_the_encoder_s_output(name):
     model = model_with(name, "last_n", blocks=1)
     assert find_cut(model).where == "encoder"
@@ -69,6 +69,55 @@ def test_lora_on_the_last_block_leaves_the_first_one_to_the_trunk():
     model = model_with("bert", "lora", target_modules=r".*layer\.1\..*\.query")
     assert find_cut(model).blocks == 1
     check_replay(model)
+
+
+def matrices_in_use(model: keras.Model) -> set[str]:
+    """Names of the matrices that a graph of the trunk's outputs computes with."""
+
+    def record(batch: dict) -> dict:
+        return find_cut(model).record(batch)
+
+    # What shapes do not tell is checked in the graph.
+    open_shapes = {
+        name: tf.TensorSpec([None] * value.shape.rank, value.dtype)
+        for name, value in tiny_batch(model).items()
+    }
+    graph = tf.function(record).get_concrete_function(open_shapes).graph
+    computed, waiting = set(), [t.op for t in graph.outputs] + graph.control_outputs
+    while waiting:
+        operation = waiting.pop()
+        if operation not in computed:
+            computed.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs]
+            waiting += operation.control_inputs
+    handles = {id(inner): id(outer) for outer, inner in graph.captures}
+    used = set()
+    for operation in computed:
+        # That a weight is read says nothing: what takes its value does.
+        for tensor in operation.inputs:
+            source = tensor.op
+            if source.type == "ReadVariableOp":
+                used.add(handles.get(id(source.inputs[0])))
+    return {
+        name
+        for name, parameter in torch_parameters(model).items()
+        if id(parameter.variable.handle) in used and parameter.variable.shape.rank > 1
+    }
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *UNTIED])
+def test_for_the_outputs_of_a_base_model_no_head_is_computed(name):
+    model = model_with(name, "head")
+    used = matrices_in_use(model)
+    assert used and not used & layout_of(model).part("head")
+
+
+@pytest.mark.parametrize("name", UNTIED)
+def test_for_the_outputs_of_an_encoder_no_decoder_is_computed(name):
+    model = model_with(name, "last_n", blocks=1)
+    used, blocks = matrices_in_use(model), layout_of(model).blocks
+    assert used & blocks["encoder"][0].parameters
+    assert not any(used & block.parameters for block in blocks["decoder"])
 
 
 @pytest.mark.parametrize(
