@@ -57,6 +57,11 @@ class RuntimeConfig(Group):
     trunk_cache_memory: PositiveFloat = Field(
         2.0, description="gigabytes of it kept in memory; more goes to disk"
     )
+    trunk_cache_precision: Literal["bfloat16"] | None = Field(
+        None,
+        description="numbers of it kept in 16 bits, half of the memory (default: as "
+        "they are computed)",
+    )
     checkpoint_every: Interval = Field(
         "5m",
         description="state to resume from, besides before every evaluation: every N "

@@ -85,8 +85,13 @@ def filled_cache(
 ) -> TrunkCache:
     """The trunk's outputs for all rows of a split, computed now."""
     lengths = token_column(split.tokenised, trunk.cut.length_column).lengths
-    memory_limit = job.config.runtime.trunk_cache_memory
-    cache = TrunkCache(trunk, lengths, memory_limit=memory_limit)
+    runtime = job.config.runtime
+    cache = TrunkCache(
+        trunk,
+        lengths,
+        memory_limit=runtime.trunk_cache_memory,
+        precision=runtime.trunk_cache_precision,
+    )
     longest = int(token_column(split.tokenised, "input_ids").lengths.max())
     batches = build_dataset(
         split.tokenised,

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,11 +28,13 @@ class RowFeatures:
         starts: Where each row begins, `[rows + 1]`.
         has_length: Whether a row has any number of positions, `[length, width]`, or
             always one, `[width]`.
+        dtype: Of the numbers as they were computed; `values` may keep fewer bits.
     """
 
     values: np.ndarray
     starts: np.ndarray
     has_length: bool
+    dtype: np.dtype
 
     def batch(self, rows: np.ndarray, length: int) -> np.ndarray:
         """`[rows, length, width]` filled up with zeros, or `[rows, width]`."""
@@ -53,6 +56,7 @@ class TrunkCache:
         lengths: Tokens of every row in the column that the outputs are as long as.
         memory_limit: Gigabytes kept in memory; more goes to a temporary file.
         folder: Where that file is made; default: the system's.
+        precision: `"bfloat16"` keeps numbers in 16 bits; default: as computed.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class TrunkCache:
         *,
         memory_limit: float = 2.0,
         folder: Path | None = None,
+        precision: Literal["bfloat16"] | None = None,
     ) -> None:
         self.outputs = outputs
         self.lengths = np.asarray(lengths)
         self.memory_limit = memory_limit
         self.folder = folder
+        self.precision = precision
         self.features: dict[str, RowFeatures] = {}
 
     @property
@@ -126,7 +132,7 @@ class TrunkCache:
             middle = [column.shape[-1]] if feature.has_length else []
             rows = batch["rows"].shape[0]
             value.set_shape([rows, *middle, feature.values.shape[1]])
-            added[PREFIX + name] = value
+            added[PREFIX + name] = tf.cast(value, feature.dtype)
         return {**batch, **added}
 
     def _gather(self, rows: np.ndarray, length: int) -> list[np.ndarray]:
@@ -148,10 +154,11 @@ class TrunkCache:
         counts = self.lengths if has_length else np.ones_like(self.lengths)
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         shape = (int(starts[-1]), values.shape[-1])
-        size = values.dtype.itemsize * shape[0] * shape[1]
-        if self.size + size <= self.memory_limit * GIGABYTE:
-            return RowFeatures(np.zeros(shape, values.dtype), starts, has_length)
-        return RowFeatures(self._on_disk(shape, values.dtype), starts, has_length)
+        kept = tf.as_dtype(self.precision or values.dtype).as_numpy_dtype
+        size = np.dtype(kept).itemsize * shape[0] * shape[1]
+        fits = self.size + size <= self.memory_limit * GIGABYTE
+        room = np.zeros(shape, kept) if fits else self._on_disk(shape, np.dtype(kept))
+        return RowFeatures(room, starts, has_length, values.dtype)
 
     def _on_disk(self, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:
         try:

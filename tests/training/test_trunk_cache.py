@@ -125,6 +125,23 @@ def test_beyond_the_memory_limit_it_is_on_disk_with_the_same_values(tmp_path):
         np.testing.assert_array_equal(outside.features[name].values, feature.values)
 
 
+@pytest.mark.parametrize("case", ["distilbert-head", "t5-head"])
+@pytest.mark.parametrize("memory_limit", [2.0, 0.0])
+def test_in_16_bits_it_takes_half_and_trains_nearly_the_same(case, memory_limit):
+    rows, model = rows_for(CASES[case][0]), model_of(case)
+    whole = filled_cache(model, rows)
+    half = filled_cache(model, rows, precision="bfloat16", memory_limit=memory_limit)
+    assert half.size * 2 == whole.size
+    for name, feature in whole.features.items():
+        kept = half.features[name].values.astype(np.float32)
+        # Eight bits of a number, the last of them rounded.
+        np.testing.assert_allclose(kept, feature.values, rtol=2**-8)
+        assert (kept != feature.values).any()
+    loss, _ = trained(model, rows, half)
+    expected, _ = trained(model_of(case), rows, whole)
+    np.testing.assert_allclose(loss, expected, rtol=1e-2)
+
+
 def test_batches_have_the_rows_outputs_filled_up_with_zeros():
     rows = rows_for("distilbert")
     cache = filled_cache(model_of("distilbert-head"), rows)
