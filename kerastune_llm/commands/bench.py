@@ -10,7 +10,7 @@ import numpy as np
 
 from kerastune_llm.backend import keras, tf
 from kerastune_llm.commands.auto_batch import with_fitting_parts
-from kerastune_llm.commands.bench_figures import Figures, advise, find_limit
+from kerastune_llm.commands.bench_figures import Figures, Limit, advise, find_limit
 from kerastune_llm.commands.child_process import own_peak_memory
 from kerastune_llm.commands.console import console, logging_to, progress, show_table
 from kerastune_llm.commands.fitting import (
@@ -127,6 +127,7 @@ def _measure(
     matrix = matrix_flops()
     count, seconds = len(timing.steps), timing.seconds
     utilisation = flops * count / seconds / matrix
+    saved = utilisation * (1 - matrix / matrix_flops("bfloat16"))
     input_share = timing.wait / seconds
     optimizer_share = min(count * measured.update / seconds, 1 - input_share)
     limit, shares = find_limit(
@@ -153,14 +154,25 @@ def _measure(
         utilisation=utilisation,
         trunk_seconds=measured.trunk_seconds,
         limit=limit,
-        advice=advise(
-            job.config,
-            shares,
-            can_pack=_can_pack(job),
-            has_idle_trunk=lasting_cut(job, model) is not None,
-            keeps_trunk=trunk is not None,
-            saved_in_16_bits=utilisation * (1 - matrix / matrix_flops("bfloat16")),
-        ),
+        advice=_advice(job, model, trunk, shares, saved_in_16_bits=saved),
+    )
+
+
+def _advice(
+    job: Job,
+    model: keras.Model,
+    trunk: TrunkOutputs | None,
+    shares: dict[Limit, float],
+    *,
+    saved_in_16_bits: float,
+) -> tuple[str, ...]:
+    return advise(
+        job.config,
+        shares,
+        can_pack=_can_pack(job),
+        has_idle_trunk=lasting_cut(job, model) is not None,
+        keeps_trunk=trunk is not None,
+        saved_in_16_bits=saved_in_16_bits,
     )
 
 

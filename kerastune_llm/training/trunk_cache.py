@@ -154,10 +154,10 @@ class TrunkCache:
         counts = self.lengths if has_length else np.ones_like(self.lengths)
         starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         shape = (int(starts[-1]), values.shape[-1])
-        kept = tf.as_dtype(self.precision or values.dtype).as_numpy_dtype
-        size = np.dtype(kept).itemsize * shape[0] * shape[1]
+        kept = np.dtype(tf.as_dtype(self.precision or values.dtype).as_numpy_dtype)
+        size = kept.itemsize * shape[0] * shape[1]
         fits = self.size + size <= self.memory_limit * GIGABYTE
-        room = np.zeros(shape, kept) if fits else self._on_disk(shape, np.dtype(kept))
+        room = np.zeros(shape, kept) if fits else self._on_disk(shape, kept)
         return RowFeatures(room, starts, has_length, values.dtype)
 
     def _on_disk(self, shape: tuple[int, int], dtype: np.dtype) -> np.memmap:

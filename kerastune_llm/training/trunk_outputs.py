@@ -74,7 +74,7 @@ class TrunkOutputs:
         graph = function.get_concrete_function(arguments).graph
         # A graph's inputs are the entries of the dict, in the order of their names.
         inputs = dict(zip(sorted(arguments), graph.inputs, strict=False))
-        used = _upstream(graph.outputs[0].op)
+        used = upstream(graph.outputs[0].op)
         return tuple(name for name in recorded if inputs[PREFIX + name].op.name in used)
 
 
@@ -83,7 +83,7 @@ def _of_any_length(value: tf.TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec([batch, *[None] * len(middle), width], value.dtype)
 
 
-def _upstream(operation: tf.Operation) -> set[str]:
+def upstream(operation: tf.Operation) -> set[str]:
     """Names of the operations that an operation depends on."""
     found, waiting = set(), [operation]
     while waiting:

@@ -9,6 +9,7 @@ from kerastune_llm.models.layout import layout_of
 from kerastune_llm.models.quick_activations import quick_activations
 from kerastune_llm.models.torch_layout import torch_parameters
 from kerastune_llm.models.trunk import PREFIX, call_model, find_cut
+from kerastune_llm.training.trunk_outputs import upstream
 from tests.tiny_models import CLASSIFIERS, spread, tiny, tiny_batch
 
 UNTIED = ("t5-untied", "mt5")
@@ -83,18 +84,13 @@ def matrices_in_use(model: keras.Model) -> set[str]:
         for name, value in tiny_batch(model).items()
     }
     graph = tf.function(record).get_concrete_function(open_shapes).graph
-    computed, waiting = set(), [t.op for t in graph.outputs] + graph.control_outputs
-    while waiting:
-        operation = waiting.pop()
-        if operation not in computed:
-            computed.add(operation)
-            waiting += [tensor.op for tensor in operation.inputs]
-            waiting += operation.control_inputs
+    wanted = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    computed = set().union(*map(upstream, wanted))
     handles = {id(inner): id(outer) for outer, inner in graph.captures}
     used = set()
-    for operation in computed:
+    for name in computed:
         # That a weight is read says nothing: what takes its value does.
-        for tensor in operation.inputs:
+        for tensor in graph.get_operation_by_name(name).inputs:
             source = tensor.op
             if source.type == "ReadVariableOp":
                 used.add(handles.get(id(source.inputs[0])))
